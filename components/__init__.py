@@ -1,0 +1,1 @@
+"""The layers of the lab as components, bottom to top: compute, cluster, delivery, apps."""

@@ -1,0 +1,168 @@
+"""Argo CD, and the applications that it delivers.
+
+The program installs Argo CD and says what should run; Argo CD renders, applies and heals. No secret passes through here
+but the one that Argo CD needs for its own cache.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from providers.generated import GeneratedToken
+
+# Deletes what the application made before the application itself, while Argo CD still runs.
+FINALIZER = "resources-finalizer.argocd.argoproj.io"
+DELIVERED = json.dumps(["jsonpath={.status.sync.status}=Synced", "jsonpath={.status.health.status}=Healthy"])
+NAMESPACE = "argocd"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArgoCDArgs:
+    """Which chart, from where, with which Argo CD in it."""
+
+    chart_repository: str
+    chart_version: str
+    version: str
+
+
+class ArgoCD(pulumi.ComponentResource):
+    """Install Argo CD by its Helm chart."""
+
+    namespace: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ArgoCDArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the namespace, the cache's password and the release."""
+        super().__init__("homelab:delivery:ArgoCD", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        home = kubernetes.core.v1.Namespace(
+            name,
+            metadata={"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "baseline"}},
+            opts=child,
+        )
+        password = GeneratedToken(f"{name}-redis", opts=child)
+        # The chart's own job would make it, with a token that may read every secret of the namespace.
+        redis = kubernetes.core.v1.Secret(
+            f"{name}-redis",
+            metadata={"name": "argocd-redis", "namespace": home.metadata.name},
+            string_data={"auth": password.value},
+            opts=child,
+        )
+        release = kubernetes.helm.v3.Release(
+            name,
+            name="argocd",
+            chart="argo-cd",
+            version=args.chart_version,
+            repository_opts={"repo": args.chart_repository},
+            namespace=home.metadata.name,
+            values=_values(args),
+            # An interrupted installation would otherwise leave a release that no later run can take up.
+            atomic=True,
+            timeout=600,
+            # The chart finds the secret by its name, so no data says that it must be there first.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[redis]),
+        )
+        # Who uses the namespace needs Argo CD running in it, on the way up and on the way down.
+        self.namespace = pulumi.Output.all(home.metadata.name, release.id).apply(lambda known: str(known[0]))
+        self.register_outputs({"namespace": self.namespace})
+
+
+def _values(args: ArgoCDArgs) -> Mapping[str, Any]:
+    return {
+        "global": {"image": {"tag": args.version}, "networkPolicy": {"create": True}},
+        "crds": {"install": True, "keep": True},
+        # TLS ends at the tunnel.
+        "configs": {"params": {"server.insecure": True}, "cm": {"timeout.reconciliation": "60s"}},
+        "redisSecretInit": {"enabled": False},
+        "dex": {"enabled": False},
+        "notifications": {"enabled": False},
+        "redis": {"resources": _resources(cpu="50m", memory="64Mi", limit="256Mi")},
+        "controller": {"replicas": 1, "resources": _resources(cpu="250m", memory="512Mi", limit="2Gi")},
+        "server": {"replicas": 2, "resources": _resources(cpu="50m", memory="128Mi", limit="512Mi")},
+        "repoServer": {"replicas": 2, "resources": _resources(cpu="100m", memory="256Mi", limit="1Gi")},
+        # Applications are made by the program; nothing generates them in the cluster.
+        "applicationSet": {"replicas": 0},
+    }
+
+
+def _resources(*, cpu: str, memory: str, limit: str) -> Mapping[str, Any]:
+    # No limit of CPU: it would slow a component down while cores are idle.
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitSource:
+    """Manifests in a folder of a Git repository."""
+
+    repository: str
+    revision: str
+    path: str
+
+    def spec(self) -> dict[str, Any]:
+        """Return it in Argo CD's words."""
+        return {"repoURL": self.repository, "targetRevision": self.revision, "path": self.path}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChartSource:
+    """A Helm chart with values, which are plain text for whoever reads the application: no secret belongs in them."""
+
+    repository: str
+    chart: str
+    version: str
+    values: Mapping[str, Any]
+
+    def spec(self) -> dict[str, Any]:
+        """Return it in Argo CD's words."""
+        helm = {"releaseName": self.chart, "valuesObject": dict(self.values)}
+        return {"repoURL": self.repository, "targetRevision": self.version, "chart": self.chart, "helm": helm}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationArgs:
+    """What to deliver and where to; `argocd_namespace` must be an output of `ArgoCD`, which has to outlive this."""
+
+    argocd_namespace: pulumi.Input[str]
+    namespace: pulumi.Input[str]
+    source: GitSource | ChartSource
+
+
+class Application(pulumi.ComponentResource):
+    """Have Argo CD deliver one source, and wait until it is synced and healthy."""
+
+    application: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ApplicationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the application."""
+        super().__init__("homelab:delivery:Application", name, None, opts)
+        resource = kubernetes.apiextensions.CustomResource(
+            name,
+            api_version="argoproj.io/v1alpha1",
+            kind="Application",
+            metadata={
+                "name": name,
+                "namespace": args.argocd_namespace,
+                "finalizers": [FINALIZER],
+                "annotations": {"pulumi.com/waitFor": DELIVERED},
+            },
+            spec={
+                "project": "default",
+                "source": args.source.spec(),
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": args.namespace},
+                "syncPolicy": {
+                    "automated": {"prune": True, "selfHeal": True},
+                    "syncOptions": ["ServerSideApply=true"],
+                    "retry": {"limit": 5, "backoff": {"duration": "5s", "factor": 2, "maxDuration": "3m"}},
+                },
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Deleting waits for the finalizer, that is, until everything that was delivered is gone.
+                custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m"),
+            ),
+        )
+        self.application = resource.id.apply(lambda _: name)
+        self.register_outputs({"application": self.application})

@@ -1,0 +1,1 @@
+"""What the lab is: its model, its loader and its version pins."""

@@ -1,0 +1,141 @@
+"""`python -m lab`: what `make up`, `make preview` and the other targets run."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from lab.recovery import abandoned_lock, release_lock, settle_interrupted
+from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
+from lab.summary import summarise
+from sandbox import lifecycle
+from sandbox.settings import Settings
+from toolchain import ToolchainError, ensure
+
+app = typer.Typer(help="Operate a lab.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+StackName = Annotated[str, typer.Option("--stack", "-s", help="dev is the embedded sandbox; others are real labs.")]
+More = Annotated[list[str] | None, typer.Argument(help="More arguments for Pulumi, after `--`.")]
+
+
+@contextmanager
+def step(name: str, times: dict[str, float]) -> Iterator[None]:
+    """Say what begins, and note how long it took in seconds."""
+    console.print(f"[bold]==> {name}[/]")
+    begun = time.monotonic()
+    yield
+    times[name] = time.monotonic() - begun
+    console.print(f"[dim]    {name}: {times[name]:.1f} s[/]")
+
+
+@app.command()
+def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
+    """Provision the whole lab, and say how it stands. Run it again whenever it was interrupted."""
+
+    def work() -> None:
+        times: dict[str, float] = {}
+        with step("toolchain", times):
+            tools = ensure()
+        if stack == SANDBOX_STACK:
+            with step("sandbox", times):
+                lifecycle.start(Settings.from_environment())
+        with step("stack", times):
+            chosen = _stack(stack)
+            _recover(chosen)
+        with step("pulumi up", times):
+            chosen.stream("up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
+        with step("check", times):
+            summary = summarise(chosen, tools)
+        console.print()
+        console.print(summary.table(times))
+        if summary.problems:
+            raise StackError("the lab is provisioned, but not all of it is well: " + "; ".join(summary.problems))
+
+    _guarded(work)
+
+
+@app.command()
+def preview(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
+    """Show what `up` would change."""
+    _guarded(lambda: _stack(stack).stream("preview", *(more or ())))
+
+
+@app.command()
+def refresh(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
+    """Compare the state with what is really there, and take over what differs."""
+    _guarded(lambda: _stack(stack).stream("refresh", "--yes", "--skip-preview", *(more or ())))
+
+
+@app.command()
+def destroy(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
+    """Destroy everything that the stack provisioned."""
+    if stack != SANDBOX_STACK and typer.prompt(f"This destroys a real lab. Type its stack's name, {stack!r}") != stack:
+        _fail("not confirmed; nothing was destroyed", f"python -m lab preview --stack {stack}")
+    _guarded(lambda: _stack(stack).stream("destroy", "--yes", "--skip-preview", *(more or ())))
+
+
+@app.command()
+def unlock(stack: StackName = SANDBOX_STACK) -> None:
+    """Break the lock that a killed command left on the stack."""
+    _guarded(lambda: release_lock(_stack(stack)))
+    console.print(f"stack {stack} is unlocked")
+
+
+@app.command()
+def env(stack: StackName = SANDBOX_STACK) -> None:
+    """Print what to export so that plain `pulumi` works on the stack: eval "$(python -m lab env)"."""
+
+    def work() -> None:
+        variables = dict(_stack(stack).environment) | {"PULUMI_STACK": stack}
+        names = [name for name in variables if name.startswith(("PULUMI_", "HOMELAB_"))]
+        typer.echo(exports(variables, ["PATH", "SSL_CERT_FILE", *sorted(names)]))
+
+    _guarded(work)
+
+
+def _stack(name: str) -> Stack:
+    tools = ensure()
+    if name == SANDBOX_STACK:
+        return sandbox_stack(tools, Settings.from_environment())
+    return real_stack(tools, name)
+
+
+def _recover(stack: Stack) -> None:
+    if pid := abandoned_lock(stack):
+        console.print(f"    the command that held this stack (pid {pid}) was killed; its lock is released")
+        release_lock(stack)
+    for line in settle_interrupted(stack):
+        console.print(f"    {line}")
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        work()
+    except StackError as error:
+        if error.hint:
+            _fail(f"{error}\n  cause: {error.hint.cause}", error.hint.command)
+        _fail(str(error), "read the messages above, mend what they name, and run the same command again")
+    except (ToolchainError, lifecycle.SandboxError) as error:
+        _fail(str(error), "mend what it names, then run: make up")
+    except ValueError as error:
+        _fail(str(error), "unset HOMELAB_SANDBOX_NETWORK")
+    except KeyboardInterrupt:
+        errors.print("\ninterrupted; run the same command again to go on")
+        raise typer.Exit(130) from None
+
+
+def _fail(problem: str, command: str) -> NoReturn:
+    errors.print(f"[red]error:[/] {problem}")
+    errors.print(f"  next: {command}")
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,90 @@
+"""How the lab stands after `up`, asked of the lab itself and not of what Pulumi believes."""
+
+import json
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from lab.stack import Stack, StackError
+from sandbox.pki import write_private
+from toolchain import Toolchain
+
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the operator wants to read at the end."""
+
+    layers: Mapping[str, str]
+    addresses: Mapping[str, str]
+    problems: tuple[str, ...]
+
+    def table(self, times: Mapping[str, float]) -> Table:
+        """Return the summary, with the ``times`` of the steps in seconds."""
+        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for name, value in {**self.layers, **self.addresses}.items():
+            table.add_row(f"[bold]{name}[/]", value)
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times.items())
+        table.add_row("[bold]Time[/]", f"{sum(times.values()):.1f} s ({spent})")
+        return table
+
+
+def summarise(stack: Stack, tools: Toolchain) -> Summary:
+    """Ask Pulumi's state for the resources, and the cluster for its nodes and applications.
+
+    Raises:
+        StackError: the cluster does not answer.
+    """
+    outputs = json.loads(stack.read("stack", "output", "--json", "--show-secrets"))
+    deployment = json.loads(stack.read("stack", "export"))["deployment"]
+    kinds = Counter(resource["type"] for resource in deployment.get("resources", ()))
+    hosts = {r["inputs"].get("nodeName") for r in deployment["resources"] if r["type"].endswith(":VmLegacy")}
+    with tempfile.TemporaryDirectory() as folder:
+        kubeconfig = Path(folder) / "kubeconfig"
+        write_private(kubeconfig, outputs["kubeconfig"].encode())
+        nodes = _get(stack, tools, kubeconfig, "nodes")
+        applications = _get(stack, tools, kubeconfig, "applications.argoproj.io", "--namespace", "argocd")
+    ready = [n for n in nodes if any(c["type"] == "Ready" and c["status"] == "True" for c in n["status"]["conditions"])]
+    versions = sorted({node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes})
+    well = {a["metadata"]["name"]: _standing(a) for a in applications}
+    healthy = [name for name, standing in well.items() if standing == "Synced, Healthy"]
+    problems = [f"only {len(ready)} of {len(nodes)} nodes are Ready"] if len(ready) < len(nodes) else []
+    problems += [f"application {name} is {standing}" for name, standing in well.items() if name not in healthy]
+    return Summary(
+        layers={
+            "Infrastructure": f"{kinds['proxmoxve:index/vmLegacy:VmLegacy']} machines on {len(hosts)} hosts",
+            "Platform": f"{len(ready)} of {len(nodes)} nodes Ready, {', '.join(versions)}",
+            "Services": f"Argo CD with {len(applications)} application{'s' if len(applications) != 1 else ''}",
+            "Applications": ", ".join(f"{name} {standing}" for name, standing in well.items()) or "none",
+        },
+        addresses={
+            "Kubernetes": outputs["api_url"],
+            "Nodes": ", ".join(f"{name} {address}" for name, address in outputs["nodes"].items()),
+        },
+        problems=tuple(problems),
+    )
+
+
+def _standing(application: dict[str, Any]) -> str:
+    status = application.get("status", {})
+    sync, health = status.get("sync", {}).get("status"), status.get("health", {}).get("status")
+    return f"{sync or 'not synced'}, {health or 'health unknown'}"
+
+
+def _get(stack: Stack, tools: Toolchain, kubeconfig: Path, *what: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [str(tools.executable("kubectl")), f"--kubeconfig={kubeconfig}", "get", *what, "--output=json", "--request-timeout=20s"],
+        env=dict(stack.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(f"the cluster does not answer: {done.stderr.strip()}")
+    return list(json.loads(done.stdout)["items"])

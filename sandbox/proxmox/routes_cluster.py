@@ -1,0 +1,240 @@
+"""Endpoints of the cluster as a whole: version, ids, resources, pools, hosts and their tasks."""
+
+import re
+import time
+from typing import Final
+
+from sandbox.proxmox.errors import NotServedError, RefusedError
+from sandbox.proxmox.machine import memory_of
+from sandbox.proxmox.options import POOL_ID, VM_ID
+from sandbox.proxmox.routes_guests import status
+from sandbox.proxmox.routing import Call, Route
+from sandbox.proxmox.schema import Parameter, Value, boolean, choice, each, integer, text
+from sandbox.proxmox.state import Guest, Host, Task
+from sandbox.proxmox.storages import summary
+
+VERSION: Final = {"version": "9.0.11", "release": "9.0", "repoid": "3bf5476b8a4699e2"}
+MIB: Final = 1024**2
+
+
+async def _version(_: Call) -> object:
+    return VERSION
+
+
+async def _next_id(call: Call) -> object:
+    wanted = call.values.get("vmid")
+    if wanted is None:
+        return str(call.datacenter.next_id())
+    if wanted in call.datacenter.state.guests:
+        raise RefusedError(f"VM {wanted} already exists")
+    return str(wanted)
+
+
+async def _resources(call: Call) -> object:
+    kind = call.values.get("type")
+    found: list[dict[str, Value]] = []
+    if kind in (None, "vm"):
+        found += [_guest_resource(call, guest) for guest in call.datacenter.state.guests.values()]
+    for host in call.datacenter.hosts.values():
+        if kind in (None, "node"):
+            found.append({**_host_summary(call, host), "id": f"node/{host.name}", "type": "node"})
+        if kind in (None, "storage"):
+            found += [_storage_resource(host, summary(call.datacenter, host.name, s)) for s in host.storages]
+    return found
+
+
+def _guest_resource(call: Call, guest: Guest) -> dict[str, Value]:
+    shown = status(call.datacenter, guest)
+    entry: dict[str, Value] = {
+        key: shown[key] for key in ("vmid", "name", "status", "maxmem", "maxdisk", "mem", "disk", "cpu", "uptime")
+    }
+    entry |= {"id": f"qemu/{guest.vmid}", "type": "qemu", "node": guest.node, "template": int(guest.is_template)}
+    entry["maxcpu"] = shown["cpus"]
+    for name, value in (("pool", guest.pool), ("lock", guest.lock), ("tags", guest.config.get("tags"))):
+        if value is not None:
+            entry[name] = value
+    return entry
+
+
+def _storage_resource(host: Host, found: dict[str, Value]) -> dict[str, Value]:
+    return {
+        "id": f"storage/{host.name}/{found['storage']}",
+        "type": "storage",
+        "node": host.name,
+        "storage": found["storage"],
+        "content": found["content"],
+        "plugintype": found["type"],
+        "status": "available",
+        "shared": 0,
+        "disk": found["used"],
+        "maxdisk": found["total"],
+    }
+
+
+def _host_summary(call: Call, host: Host) -> dict[str, Value]:
+    return {
+        "node": host.name,
+        "status": "online",
+        "level": "",
+        "cpu": 0.01,
+        "maxcpu": host.cpus,
+        "mem": _memory_used(call, host),
+        "maxmem": host.memory,
+        "uptime": int(time.time() - call.datacenter.booted),
+    }
+
+
+def _memory_used(call: Call, host: Host) -> int:
+    return sum(memory_of(g.config) for g in call.datacenter.state.guests.values() if g.running and g.node == host.name)
+
+
+async def _hosts(call: Call) -> object:
+    return [
+        {**_host_summary(call, host), "id": f"node/{name}", "type": "node"}
+        for name, host in call.datacenter.hosts.items()
+    ]
+
+
+async def _cluster_status(call: Call) -> object:
+    found = call.datacenter.hosts.values()
+    cluster = {"type": "cluster", "id": "cluster", "name": "sandbox", "nodes": len(found), "quorate": 1, "version": 1}
+    return [
+        cluster,
+        *(
+            {
+                "type": "node",
+                "id": f"node/{h.name}",
+                "name": h.name,
+                "nodeid": n,
+                "ip": h.address,
+                "online": 1,
+                "local": int(n == 1),
+            }
+            for n, h in enumerate(found, 1)
+        ),
+    ]
+
+
+async def _host_status(call: Call) -> object:
+    host = call.datacenter.host(call.node)
+    used = _memory_used(call, host)
+    return {
+        "uptime": int(time.time() - call.datacenter.booted),
+        "cpu": 0.01,
+        "loadavg": ["0.01", "0.01", "0.01"],
+        "cpuinfo": {"cores": host.cpus, "cpus": host.cpus, "sockets": 1, "model": "stand-in"},
+        "memory": {"total": host.memory, "used": used, "free": host.memory - used},
+        "pveversion": f"pve-manager/{VERSION['version']}/{VERSION['repoid']}",
+    }
+
+
+def _task(task: Task) -> dict[str, Value]:
+    shown: dict[str, Value] = {
+        key: getattr(task, key) for key in ("upid", "node", "pid", "pstart", "starttime", "type", "id")
+    }
+    shown |= {"user": task.user.partition("!")[0], "status": "stopped" if task.exitstatus else "running"}
+    return shown | ({"exitstatus": task.exitstatus} if task.exitstatus else {})
+
+
+async def _tasks(call: Call) -> object:
+    call.datacenter.host(call.node)
+    return [_task(task) for task in reversed(call.datacenter.state.tasks) if task.node == call.node][:50]
+
+
+async def _task_status(call: Call) -> object:
+    return _task(call.datacenter.tasks.find(call.node, call.text("upid")))
+
+
+async def _task_log(call: Call) -> object:
+    start, limit = int(call.values.get("start", 0)), int(call.values.get("limit", 50))
+    lines = call.datacenter.tasks.find(call.node, call.text("upid")).log
+    return [{"n": number, "t": line} for number, line in enumerate(lines, 1)][start : start + limit]
+
+
+async def _stop_task(call: Call) -> object:
+    await call.datacenter.tasks.stop(call.node, call.text("upid"))
+    return None
+
+
+def _pool(call: Call, poolid: str) -> str:
+    if poolid not in call.datacenter.state.pools:
+        raise RefusedError(f"pool '{poolid}' does not exist")
+    return poolid
+
+
+def _members(call: Call, poolid: str) -> list[dict[str, Value]]:
+    return [_guest_resource(call, guest) for guest in call.datacenter.state.guests.values() if guest.pool == poolid]
+
+
+async def _pools(call: Call) -> object:
+    wanted = call.values.get("poolid")
+    if wanted is None:
+        return [{"poolid": poolid, "comment": comment} for poolid, comment in call.datacenter.state.pools.items()]
+    poolid = _pool(call, str(wanted))
+    return [{"poolid": poolid, "comment": call.datacenter.state.pools[poolid], "members": _members(call, poolid)}]
+
+
+async def _create_pool(call: Call) -> object:
+    poolid = call.text("poolid")
+    if poolid in call.datacenter.state.pools:
+        raise RefusedError(f"create pool failed: pool '{poolid}' already exists")
+    if "/" in poolid:
+        raise NotServedError("Nested pool")
+    call.datacenter.state.pools[poolid] = str(call.values.get("comment", ""))
+    call.datacenter.save()
+    return None
+
+
+async def _update_pool(call: Call) -> object:
+    poolid = _pool(call, call.text("poolid"))
+    if "comment" in call.values:
+        call.datacenter.state.pools[poolid] = call.text("comment")
+    for vmid in map(int, filter(None, re.split(r"[,;\s]+", str(call.values.get("vms", ""))))):
+        guest = call.datacenter.state.guests.get(vmid)
+        if guest is None:
+            raise RefusedError(f"VM {vmid} does not exist")
+        if call.values.get("delete"):
+            if guest.pool != poolid:
+                raise RefusedError(f"VM {vmid} is not a pool member")
+            guest.pool = None
+        elif guest.pool not in (None, poolid) and not call.values.get("allow-move"):
+            raise RefusedError(f"VM {vmid} belongs already to pool '{guest.pool}' and cannot be moved")
+        else:
+            guest.pool = poolid
+    call.datacenter.save()
+    return None
+
+
+async def _delete_pool(call: Call) -> object:
+    poolid = _pool(call, call.text("poolid"))
+    if _members(call, poolid):
+        raise RefusedError(f"delete pool failed: pool '{poolid}' is not empty")
+    del call.datacenter.state.pools[poolid]
+    call.datacenter.save()
+    return None
+
+
+_ID = {"poolid": Parameter(POOL_ID, required=True)}
+_COMMENT = {"comment": Parameter(text())}
+_MEMBERS = {"vms": Parameter(each(VM_ID)), "delete": Parameter(boolean), "allow-move": Parameter(boolean)}
+ROUTES: Final = (
+    Route("GET", "/version", _version),
+    Route("GET", "/cluster/nextid", _next_id, {"vmid": Parameter(VM_ID)}),
+    Route("GET", "/cluster/resources", _resources, {"type": Parameter(choice("vm", "storage", "node", "sdn"))}),
+    Route("GET", "/cluster/status", _cluster_status),
+    Route("GET", "/pools", _pools, {"poolid": Parameter(POOL_ID), "type": Parameter(choice("qemu", "lxc", "storage"))}),
+    Route("POST", "/pools", _create_pool, {**_ID, **_COMMENT}),
+    Route("PUT", "/pools", _update_pool, {**_ID, **_COMMENT, **_MEMBERS}),
+    Route("DELETE", "/pools", _delete_pool, _ID),
+    Route("GET", "/nodes", _hosts),
+    Route("GET", "/nodes/{node}/status", _host_status),
+    Route("GET", "/nodes/{node}/tasks", _tasks),
+    Route("DELETE", "/nodes/{node}/tasks/{upid}", _stop_task),
+    Route("GET", "/nodes/{node}/tasks/{upid}/status", _task_status),
+    Route(
+        "GET",
+        "/nodes/{node}/tasks/{upid}/log",
+        _task_log,
+        {"start": Parameter(integer(0)), "limit": Parameter(integer(0))},
+    ),
+)

@@ -1,0 +1,198 @@
+"""Endpoints of virtual machines."""
+
+import os
+import time
+from typing import Final
+
+from sandbox.proxmox import changes, guests, power
+from sandbox.proxmox.datacenter import Datacenter
+from sandbox.proxmox.disks import volume_of
+from sandbox.proxmox.drives import DRIVES
+from sandbox.proxmox.errors import ParameterError, RefusedError
+from sandbox.proxmox.machine import memory_of
+from sandbox.proxmox.options import DNS_NAME, OPTIONS, POOL_ID, SECRET, STORAGE_ID, VM_ID, refuse_not_modelled
+from sandbox.proxmox.routing import Call, Route
+from sandbox.proxmox.schema import Parameter, Value, boolean, choice, integer, text
+from sandbox.proxmox.state import Guest
+from sandbox.proxmox.tasks import Log
+
+
+def status(datacenter: Datacenter, guest: Guest) -> dict[str, Value]:
+    """Describe a machine and its power as ``status/current`` does."""
+    config = guest.config
+    boot_disk = datacenter.volumes_by_id(guest.node).get(volume_of(config.get("scsi0")))
+    shown: dict[str, Value] = {
+        "vmid": guest.vmid,
+        "name": config.get("name", f"VM {guest.vmid}"),
+        "status": "running" if guest.running else "stopped",
+        "qmpstatus": "running" if guest.running else "stopped",
+        "cpus": int(config.get("cores", 1)) * int(config.get("sockets", 1)),
+        "cpu": 0,
+        "maxmem": memory_of(config),
+        "mem": memory_of(config) if guest.running else 0,
+        "maxdisk": boot_disk.size if boot_disk else 0,
+        "disk": 0,
+        "uptime": int(time.time() - guest.started) if guest.running else 0,
+    }
+    if guest.running:
+        shown["pid"] = os.getpid()
+    if str(config.get("agent", "0")).startswith(("1", "enabled=1")):
+        shown["agent"] = 1
+    extra = {"lock": guest.lock, "tags": config.get("tags"), "template": config.get("template")}
+    return shown | {name: value for name, value in extra.items() if value}
+
+
+async def _listing(call: Call) -> object:
+    call.datacenter.host(call.node)
+    return [status(call.datacenter, g) for g in call.datacenter.state.guests.values() if g.node == call.node]
+
+
+async def _create(call: Call) -> object:
+    given = call.given | {"vmid": call.values["vmid"]}
+    boot = given.pop("start", 0)
+    upid = await guests.create(call.datacenter, call.node, given, call.user)
+    if boot:
+        await power.start(call.datacenter, call.guest, call.user)
+    return upid
+
+
+async def _config(call: Call) -> object:
+    guest = call.guest
+    return changes.shown(guest.config if call.values.get("current") else guest.next_config)
+
+
+async def _pending(call: Call) -> object:
+    guest = call.guest
+    found: list[dict[str, Value]] = []
+    for key in sorted({*guest.config, *guest.pending}):
+        entry: dict[str, Value] = {"key": key}
+        for name, source in (("value", guest.config), ("pending", guest.pending)):
+            if key in source:
+                entry[name] = "**********" if key == SECRET else source[key]
+        if key in guest.unset:
+            entry["delete"] = 1
+        found.append(entry)
+    return found
+
+
+async def _update(call: Call) -> object:
+    changes.update(call.datacenter, call.guest, call.given)
+    return None
+
+
+async def _update_as_task(call: Call) -> object:
+    guest = call.guest
+
+    async def work(_: Log) -> None:
+        changes.update(call.datacenter, guest, call.given)
+
+    return await call.datacenter.tasks.run(guest.node, "qmconfig", str(guest.vmid), call.user, work)
+
+
+async def _resize(call: Call) -> object:
+    return await changes.resize(call.datacenter, call.guest, call.text("disk"), call.text("size"), call.user)
+
+
+async def _clone(call: Call) -> object:
+    return await guests.clone(call.datacenter, call.guest, call.given, call.user)
+
+
+async def _template(call: Call) -> object:
+    return await guests.make_template(call.datacenter, call.guest, call.user)
+
+
+async def _destroy(call: Call) -> object:
+    unreferenced = bool(call.values.get("destroy-unreferenced-disks", 0))
+    return await guests.destroy(call.datacenter, call.guest, unreferenced=unreferenced, user=call.user)
+
+
+async def _rebuild_cloud_init(call: Call) -> object:
+    """Write nothing, since cloud-init's data is read at each boot; refuse a machine without a drive for it."""
+    guest = call.guest
+    changes.check_lock(guest)
+    if not any(volume_of(guest.config.get(name)).endswith("-cloudinit") for name in DRIVES):
+        raise ParameterError({"vmid": "no cloudinit drive configured"})
+    return None
+
+
+async def _current(call: Call) -> object:
+    shown: dict[str, object] = {**status(call.datacenter, call.guest), "ha": {"managed": 0}}
+    return shown
+
+
+async def _start(call: Call) -> object:
+    return await power.start(call.datacenter, call.guest, call.user)
+
+
+async def _stop(call: Call) -> object:
+    return await power.stop(call.datacenter, call.guest, "qmstop", call.user)
+
+
+async def _shutdown(call: Call) -> object:
+    return await power.stop(call.datacenter, call.guest, "qmshutdown", call.user)
+
+
+async def _reboot(call: Call) -> object:
+    return await power.reboot(call.datacenter, call.guest, call.user)
+
+
+async def _agent(call: Call) -> object:
+    """Answer as a host does for an image without a guest agent; no machine here runs one."""
+    guest = call.guest
+    if not guest.running:
+        raise RefusedError(f"VM {guest.vmid} is not running")
+    if not status(call.datacenter, guest).get("agent"):
+        raise RefusedError("No QEMU guest agent configured")
+    raise RefusedError("QEMU guest agent is not running")
+
+
+_TIMEOUT = {"timeout": Parameter(integer(0))}
+_CREATE = {
+    **OPTIONS,
+    "vmid": Parameter(VM_ID, required=True),
+    "pool": Parameter(POOL_ID),
+    "start": Parameter(boolean),
+    "storage": Parameter(STORAGE_ID),
+}
+_UPDATE = {**OPTIONS, "delete": Parameter(text()), "digest": Parameter(text(r"[0-9a-f]{40}"))}
+_CLONE = {
+    "newid": Parameter(VM_ID, required=True),
+    "name": Parameter(DNS_NAME),
+    "description": Parameter(text()),
+    "full": Parameter(boolean),
+    "pool": Parameter(POOL_ID),
+    "storage": Parameter(STORAGE_ID),
+    "target": Parameter(text()),
+}
+_RESIZE = {
+    "disk": Parameter(choice(*DRIVES), required=True),
+    "size": Parameter(text(r"\+?\d+(\.\d+)?[KMGT]?"), required=True),
+    "digest": Parameter(text(r"[0-9a-f]{40}")),
+}
+_DESTROY = {"purge": Parameter(boolean), "destroy-unreferenced-disks": Parameter(boolean)}
+_GUEST: Final = "/nodes/{node}/qemu/{vmid}"
+ROUTES: Final = (
+    Route("GET", "/nodes/{node}/qemu", _listing, {"full": Parameter(boolean)}),
+    Route("POST", "/nodes/{node}/qemu", _create, _CREATE, refuse_not_modelled),
+    Route("DELETE", _GUEST, _destroy, _DESTROY),
+    Route("GET", f"{_GUEST}/config", _config, {"current": Parameter(boolean)}),
+    Route("PUT", f"{_GUEST}/config", _update, _UPDATE, refuse_not_modelled),
+    Route("POST", f"{_GUEST}/config", _update_as_task, _UPDATE, refuse_not_modelled),
+    Route("GET", f"{_GUEST}/pending", _pending),
+    Route("PUT", f"{_GUEST}/resize", _resize, _RESIZE),
+    Route("POST", f"{_GUEST}/clone", _clone, _CLONE),
+    Route("POST", f"{_GUEST}/template", _template),
+    Route("PUT", f"{_GUEST}/cloudinit", _rebuild_cloud_init),
+    Route("GET", f"{_GUEST}/status/current", _current),
+    Route("POST", f"{_GUEST}/status/start", _start, _TIMEOUT),
+    Route("POST", f"{_GUEST}/status/stop", _stop, {**_TIMEOUT, "keepActive": Parameter(boolean)}),
+    Route(
+        "POST",
+        f"{_GUEST}/status/shutdown",
+        _shutdown,
+        {**_TIMEOUT, **dict.fromkeys(("forceStop", "keepActive"), Parameter(boolean))},
+    ),
+    Route("POST", f"{_GUEST}/status/reboot", _reboot, _TIMEOUT),
+    Route("POST", f"{_GUEST}/agent/ping", _agent),
+    Route("GET", f"{_GUEST}/agent/network-get-interfaces", _agent),
+)

@@ -1,0 +1,85 @@
+"""Endpoints: a method, a path with names in it, the parameters that are allowed, and what answers."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from sandbox.proxmox.datacenter import Datacenter
+from sandbox.proxmox.errors import ParameterError
+from sandbox.proxmox.options import POOL_ID, STORAGE_ID, VM_ID
+from sandbox.proxmox.schema import Kind, Parameter, Value, check, text
+from sandbox.proxmox.state import Guest
+
+_IN_PATH: Final[Mapping[str, Kind]] = {
+    "node": text(
+        r"[a-zA-Z0-9]([a-zA-Z0-9\-]*[a-zA-Z0-9])?", "invalid format - value does not look like a valid node name"
+    ),
+    "vmid": VM_ID,
+    "storage": STORAGE_ID,
+    "poolid": POOL_ID,
+    "volume": text(r".+"),
+    "upid": text(r"UPID:.+:", "invalid format - unable to parse worker upid"),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that passed its checks: who asks the datacenter, and the values of path, query and body together."""
+
+    datacenter: Datacenter
+    user: str
+    values: dict[str, Value]
+
+    @property
+    def node(self) -> str:
+        """The host that the path names."""
+        return str(self.values["node"])
+
+    @property
+    def guest(self) -> Guest:
+        """The machine that the path names."""
+        return self.datacenter.guest(self.node, int(self.values["vmid"]))
+
+    def text(self, name: str) -> str:
+        """Return a value that is text."""
+        return str(self.values[name])
+
+    @property
+    def given(self) -> dict[str, Value]:
+        """What the client sent, apart from the host and the machine that the path names."""
+        return {name: value for name, value in self.values.items() if name not in ("node", "vmid")}
+
+
+Handler = Callable[[Call], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One endpoint. ``before`` looks at the raw parameters first."""
+
+    method: str
+    path: str
+    handler: Handler
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    before: Callable[[Mapping[str, str]], None] | None = None
+
+    def match(self, method: str, path: str) -> dict[str, str] | None:
+        """Return the values in ``path``, None when it is another endpoint's."""
+        expression = re.sub(r"\{(\w+)\}", lambda m: f"(?P<{m[1]}>{'.+' if m[1] == 'volume' else '[^/]+'})", self.path)
+        found = re.fullmatch(expression, path) if method == self.method else None
+        return found.groupdict() if found else None
+
+    def check(self, in_path: Mapping[str, str], given: Mapping[str, str]) -> dict[str, Value]:
+        """Return the typed values of a request; those of the path may be sent once more.
+
+        Raises:
+            ParameterError: with all faults.
+        """
+        for name, value in in_path.items():
+            if given.get(name, value) != value:
+                raise ParameterError({name: "duplicate parameter (already defined in URI) with conflicting values!"})
+        if self.before:
+            self.before(given)
+        known = {**self.parameters, **{name: Parameter(_IN_PATH[name], required=True) for name in in_path}}
+        return check({**given, **in_path}, known)

@@ -1,0 +1,167 @@
+"""What a data centre is made of, and its one JSON file. No rules here: whoever changes the state saves it."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sandbox.pki import write_private
+from sandbox.proxmox.schema import Value
+
+GIB: Final = 1024**3
+FORMAT: Final = 1
+INTERRUPTED: Final = "interrupted: the host went down"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage of one host, by the content that it takes; capacity in bytes."""
+
+    name: str
+    type: str
+    content: tuple[str, ...]
+    capacity: int
+
+
+LOCAL: Final = Storage("local", "dir", ("iso", "vztmpl", "backup", "import", "snippets"), 100 * GIB)
+LOCAL_LVM: Final = Storage("local-lvm", "lvmthin", ("images", "rootdir"), 500 * GIB)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A Proxmox VE host: what it is called, where it answers and what it has to give; memory in bytes."""
+
+    name: str
+    address: str
+    cpus: int
+    memory: int
+    bridges: tuple[str, ...] = ("vmbr0",)
+    storages: tuple[Storage, ...] = (LOCAL, LOCAL_LVM)
+
+
+@dataclass
+class Volume:
+    """A file or a disk on a storage of one host; ``image`` is the volume that a disk was imported from."""
+
+    node: str
+    storage: str
+    name: str
+    content: str
+    format: str
+    size: int
+    ctime: int
+    vmid: int | None = None
+    image: str | None = None
+
+    @property
+    def volid(self) -> str:
+        """The name that is unique on a host."""
+        return f"{self.storage}:{self.name}"
+
+
+@dataclass
+class Guest:
+    """A virtual machine: its configuration, and what waits for its next start."""
+
+    vmid: int
+    node: str
+    config: dict[str, Value] = field(default_factory=dict)
+    pending: dict[str, Value] = field(default_factory=dict)
+    unset: list[str] = field(default_factory=list)
+    running: bool = False
+    started: float = 0.0
+    lock: str | None = None
+    pool: str | None = None
+
+    @property
+    def next_config(self) -> dict[str, Value]:
+        """The configuration that holds from the next start on; it is what the API shows unless asked otherwise."""
+        return {key: value for key, value in {**self.config, **self.pending}.items() if key not in self.unset}
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it is there to be cloned and not to run."""
+        return bool(self.config.get("template"))
+
+
+@dataclass
+class Task:
+    """A task of a host; ``exitstatus`` is empty while it runs."""
+
+    upid: str
+    node: str
+    pid: int
+    pstart: int
+    starttime: int
+    type: str
+    id: str
+    user: str
+    log: list[str] = field(default_factory=list)
+    exitstatus: str = ""
+
+
+@dataclass
+class State:
+    """Everything that a data centre remembers."""
+
+    guests: dict[int, Guest] = field(default_factory=dict)
+    volumes: list[Volume] = field(default_factory=list)
+    pools: dict[str, str] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+    next_pid: int = 1000
+    resuming: set[int] = field(default_factory=set)
+    """Machines that ran when the hosts went down and have not been started again yet; saved as running."""
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the state as hosts come up after a power cut: nothing runs, half-made machines are gone.
+
+        A real host would keep a half-made machine locked, for an administrator to look at; here nobody would.
+
+        Raises:
+            ValueError: the file is not the state of a data centre.
+        """
+        if not path.exists():
+            return cls()
+        try:
+            state = cls._restored(json.loads(path.read_text()))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not the state of a Proxmox stand-in ({error}); `python -m sandbox down --wipe` starts anew"
+            ) from error
+        for task in state.tasks:
+            task.exitstatus = task.exitstatus or INTERRUPTED
+        half_made = {vmid for vmid, guest in state.guests.items() if guest.lock in ("create", "clone")}
+        state.guests = {vmid: guest for vmid, guest in state.guests.items() if vmid not in half_made}
+        state.volumes = [volume for volume in state.volumes if volume.vmid not in half_made]
+        state.resuming = {vmid for vmid, guest in state.guests.items() if guest.running}
+        for guest in state.guests.values():
+            guest.running = False
+        return state
+
+    @classmethod
+    def _restored(cls, saved: dict[str, Any]) -> Self:
+        if saved["format"] != FORMAT:
+            raise ValueError(f"format {saved['format']!r}, not {FORMAT}")
+        return cls(
+            {guest["vmid"]: Guest(**guest) for guest in saved["guests"]},
+            [Volume(**volume) for volume in saved["volumes"]],
+            saved["pools"],
+            [Task(**task) for task in saved["tasks"]],
+            saved["next_pid"],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; only its owner can read it."""
+        content = {
+            "format": FORMAT,
+            "guests": [
+                {**asdict(guest), "running": guest.running or guest.vmid in self.resuming}
+                for guest in self.guests.values()
+            ],
+            "volumes": [asdict(volume) for volume in self.volumes],
+            "pools": self.pools,
+            "tasks": [asdict(task) for task in self.tasks],
+            "next_pid": self.next_pid,
+        }
+        write_private(path, json.dumps(content, indent=1).encode())
