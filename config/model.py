@@ -13,7 +13,8 @@ DNS_LABEL = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 HTTPS = r"^https://[^\s/?#@]+(/[^\s?#]*)?$"
 LINUX_USER = r"^[a-z_][a-z0-9_-]{0,31}$"
-MAC = r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$"
+# An even first octet: an odd one is a group of machines, not one.
+MAC = r"^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"
 SHA512 = r"^[0-9a-f]{128}$"
 QCOW2 = r"^[A-Za-z0-9][A-Za-z0-9._-]*\.qcow2$"
 

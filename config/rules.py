@@ -7,9 +7,10 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from config.model import Kubernetes, Lab, Lan, Node, Proxmox
@@ -50,6 +51,7 @@ class _Parts:
     network: Lan | None = None
     kubernetes: Kubernetes | None = None
     nodes: Mapping[int, Node] = field(default_factory=dict)
+    all_nodes: bool = False
 
     @property
     def servers(self) -> dict[int, Node]:
@@ -80,6 +82,7 @@ def _parts(data: object) -> _Parts:
         network=_part(Lan, raw.get("network")),
         kubernetes=_part(Kubernetes, raw.get("kubernetes")),
         nodes={index: node for index, node in parsed.items() if node is not None},
+        all_nodes=bool(parsed) and None not in parsed.values(),
     )
 
 
@@ -95,7 +98,7 @@ def _field_fault(details: ErrorDetails) -> Fault:
     path = "lab" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     value = details.get("input")
     shown = value if isinstance(value, str | int | float | bool) and details["type"] != "missing" else None
-    return Fault(path, shown, _problem(details), _fix(location, details["type"]))
+    return Fault(path, shown, _problem(details), _fix(location))
 
 
 def _problem(details: ErrorDetails) -> str:
@@ -107,24 +110,25 @@ def _problem(details: ErrorDetails) -> str:
     return problems.get(details["type"], details["msg"][:1].lower() + details["msg"][1:])
 
 
-def _fix(location: tuple[int | str, ...], kind: str) -> str:
+def _fix(location: tuple[int | str, ...]) -> str:
     """Say what a good value looks like: the description of the field that the location leads to."""
-    model: Any = Lab
+    model: object = Lab
     description: str | None = None
     for part in location:
         if isinstance(part, int):
             continue
-        fields = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        fields = _fields(model)
         if part not in fields:
-            return (
-                f"remove it; known here: {', '.join(sorted(fields))}"
-                if kind == "extra_forbidden"
-                else "see config/model.py"
-            )
-        described, model = fields[part], fields[part].annotation
-        description = described.description
-        model = next(iter(getattr(model, "__args__", ())), model)
-    return description or f"give {location[-1]} a value as config/model.py describes it"
+            return f"remove it; known here: {', '.join(sorted(fields))}"
+        description = fields[part].description
+        # tuple[Node, ...] leads to Node
+        annotation = fields[part].annotation
+        model = next(iter(get_args(annotation)), annotation)
+    return description or f"a mapping with {', '.join(_fields(model))}"
+
+
+def _fields(model: object) -> dict[str, FieldInfo]:
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
 
 
 def _rules(parts: _Parts) -> Iterator[Fault]:
@@ -187,7 +191,7 @@ def _host_rules(parts: _Parts) -> Iterator[Fault]:
 
 def _server_rules(parts: _Parts) -> Iterator[Fault]:
     servers = parts.servers
-    if not servers and not parts.nodes:
+    if not parts.all_nodes:
         return
     if len(servers) not in SERVER_COUNTS:
         fix = "have 1, 3 or 5 nodes with role server: etcd needs an odd number to keep a majority"

@@ -14,7 +14,7 @@ from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, san
 from lab.summary import summarise
 from sandbox import lifecycle
 from sandbox.settings import Settings
-from toolchain import ToolchainError, ensure
+from toolchain import Toolchain, ToolchainError, ensure
 
 app = typer.Typer(help="Operate a lab.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
@@ -47,7 +47,7 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
                 lifecycle.start(Settings.from_environment())
         with step("stack", times):
             chosen = _stack(stack)
-            _recover(chosen)
+            _recover(chosen, tools)
         with step("pulumi up", times):
             chosen.stream("up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
         with step("check", times):
@@ -106,11 +106,11 @@ def _stack(name: str) -> Stack:
     return real_stack(tools, name)
 
 
-def _recover(stack: Stack) -> None:
+def _recover(stack: Stack, tools: Toolchain) -> None:
     if pid := abandoned_lock(stack):
         console.print(f"    the command that held this stack (pid {pid}) was killed; its lock is released")
         release_lock(stack)
-    for line in settle_interrupted(stack):
+    for line in settle_interrupted(stack, tools):
         console.print(f"    {line}")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
-from pulumi.runtime import rpc
+from pulumi.output import Unknown
 
 Props = dict[str, Any]
 
@@ -42,7 +42,7 @@ def is_unknown(value: object) -> bool:
         return any(is_unknown(item) for item in value.values())
     if isinstance(value, list | tuple):
         return any(is_unknown(item) for item in value)
-    return bool(value == rpc.UNKNOWN)
+    return isinstance(value, Unknown)
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any], keys: Iterable[str]) -> list[str]:

@@ -105,6 +105,7 @@ class Supervisor:
         await self._serve("proxmox", proxmox, list(self._settings.proxmox.values()))
         self._workloads.start()
         await resume(self._datacenter)
+        await self._machines.settled()
         self._ready = True
         logger.info("ready")
 

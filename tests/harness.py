@@ -43,10 +43,13 @@ class Recording(mocks.MockMonitor):
     def urns_of(self, typ: str) -> list[str]:
         return [urn for urn, request in self.requests.items() if request.type == typ]
 
-    def request(self, typ: str, name: str | None = None) -> Any:
-        found = [request for request in self.requests.values() if request.type == typ and name in (None, request.name)]
+    def urn_of(self, typ: str, name: str | None = None) -> str:
+        found = [urn for urn in self.urns_of(typ) if name in (None, self.requests[urn].name)]
         assert len(found) == 1, f"{len(found)} resources of type {typ} and name {name}"
         return found[0]
+
+    def request(self, typ: str, name: str | None = None) -> Any:
+        return self.requests[self.urn_of(typ, name)]
 
     def inputs(self, typ: str, name: str | None = None) -> dict[str, Any]:
         """The inputs as plain values, whether they are marked secret or not."""
@@ -57,8 +60,7 @@ class Recording(mocks.MockMonitor):
         return rpc.deserialize_properties(self.request(typ, name).object, keep_unknowns=True)
 
     def outputs_of(self, typ: str, name: str | None = None) -> dict[str, Any]:
-        request = self.request(typ, name)
-        return plain(self.outputs[self.make_urn(request.parent, request.type, request.name)])
+        return plain(self.outputs[self.urn_of(typ, name)])
 
     def root(self) -> str:
         return next(urn for urn in self.requests if "::pulumi:pulumi:Stack::" in urn)
@@ -79,7 +81,7 @@ def record(
     program: Callable[[], object], *, stack: str = "dev", outputs: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Recording:
     """Run `program` to its end, every registration included. `outputs` adds what a resource type would compute."""
-    settings.set_root_resource(None)  # type: ignore[arg-type]  # else exports leak from one run to the next
+    settings.set_root_resource(None)  # else exports leak from one run to the next
     recording = Recording(outputs or {})
     pulumi.runtime.set_mocks(recording.mocks, "homelab", stack, preview=False, monitor=recording)
 

@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -26,7 +27,8 @@ def main(
     if context.invoked_subcommand:
         return
     cache = Cache.default()
-    table = rows(survey(cache) if check else ensure(cache=cache).statuses, cache)
+    with _told():
+        table = rows(survey(cache) if check else ensure(cache=cache).statuses, cache)
     show(table, sys.stdout)
     if any(row.state == "missing" for row in table):
         typer.echo("next: python -m toolchain", err=True)
@@ -37,20 +39,21 @@ def main(
 def path(name: Annotated[str, typer.Argument(help="A program, such as kubectl.")]) -> None:
     """Print the path of one program; nothing is obtained."""
     cache = Cache.default()
-    typer.echo(Toolchain(cache, survey(cache)).executable(name))
+    with _told():
+        typer.echo(Toolchain(cache, survey(cache)).executable(name))
 
 
-def run(program: Callable[[], None]) -> int:
-    """Run it and turn what can go wrong into a message and an exit code."""
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what can go wrong into a message and an exit code."""
     try:
-        program()
+        yield
     except ToolchainError as error:
         typer.echo(error, err=True)
-        return 1
-    except KeyboardInterrupt:
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as stopped:
         typer.echo("stopped; what is finished is kept, go on with: python -m toolchain", err=True)
-        return 130
-    return 0
+        raise typer.Exit(130) from stopped
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -60,4 +63,4 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(run(lambda: app(standalone_mode=True)))
+    app(prog_name="python -m toolchain")

@@ -15,6 +15,7 @@ from toolchain.model import Tool
 from toolchain.plugins import install_plugin
 from toolchain.progress import OnProgress, Task
 from toolchain.release import Releases, UnavailableError
+from toolchain.run import advice
 from toolchain.tools import TOOLS
 
 
@@ -98,10 +99,9 @@ def ensure(
     host.require_git()
     statuses = survey(cache, tools)
     if not all(one.ready for one in statuses):
-        report = on_progress or progress.on_terminal()
-        waiting = Task("toolchain", report)
         with ExitStack() as stack:
-            _enter(stack, cache, waiting)
+            report = on_progress or stack.enter_context(progress.on_terminal())
+            _enter(stack, cache, Task("toolchain", report))
             # Looked at again: the run that was waited for may have obtained everything.
             releases = stack.enter_context(Releases(cache))
             statuses = _Obtaining(cache, chosen, releases, report).all(survey(cache, tools))
@@ -155,10 +155,16 @@ class _Obtaining:
         """Obtain what is missing, in the order of the list: plugins come after the engine that installs them."""
         result = []
         for status in statuses:
-            now = status if status.ready else self._obtain(status)
+            now = status if status.ready else self._told(status)
             self._had.update(now.executables or {})
             result.append(now)
         return tuple(result)
+
+    def _told(self, status: Status) -> Status:
+        try:
+            return self._obtain(status)
+        except OSError as error:
+            raise ToolchainError(str(error), advice(str(error)), tool=status.tool.name) from error
 
     def _obtain(self, status: Status) -> Status:
         tool = status.tool

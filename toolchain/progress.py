@@ -2,11 +2,13 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
+from rich.text import Text
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -86,24 +88,34 @@ class LiveReporter:
 
     def __call__(self, progress: Progress) -> None:
         """Rewrite the line, or leave it behind for good when the step is done."""
-        line = _line(progress)
+        line = Text(_line(progress))
         if progress.done:
-            if self._status:
-                self._status.stop()
-                self._status = None
-            self._console.print(line, markup=False, highlight=False)
+            self.stop()
+            self._console.print(line)
         elif self._status:
             self._status.update(line)
         else:
             self._status = self._console.status(line)
             self._status.start()
 
+    def stop(self) -> None:
+        """Take the line away and give the cursor back."""
+        if self._status:
+            self._status.stop()
+            self._status = None
 
-def on_terminal() -> OnProgress:
-    """Make the reporter that fits standard error."""
+
+@contextmanager
+def on_terminal() -> Iterator[OnProgress]:
+    """Report on standard error, in the way that fits it."""
     if not sys.stderr.isatty():
-        return PlainReporter(sys.stderr)
-    return LiveReporter(Console(stderr=True))
+        yield PlainReporter(sys.stderr)
+        return
+    live = LiveReporter(Console(stderr=True))
+    try:
+        yield live
+    finally:
+        live.stop()
 
 
 def _line(progress: Progress) -> str:

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
@@ -42,7 +42,7 @@ class Releases:
         self._files: dict[str, Path] = {}
         self._client: httpx.Client | None = None
 
-    def __enter__(self) -> "Releases":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -61,6 +61,6 @@ def run(argv: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], log: P
 def advice(output: str) -> str:
     """Tell from the output what to do next."""
     for sign, what in _ADVICE:
-        if sign in output:
+        if sign.lower() in output.lower():
             return what
     return f"read the log, then {_RETRY}; what is finished is kept"

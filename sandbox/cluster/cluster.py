@@ -9,11 +9,12 @@ import hmac
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from kubernetes_asyncio import client, config
 
+from sandbox.children import ChildError
 from sandbox.cluster.controlplane import ClusterSettings, ControlPlane, Tools
 from sandbox.cluster.kubelet import Kubelet, NodeFacts
 from sandbox.pki import write_private
@@ -50,7 +51,7 @@ class Cluster:
         self._tools = tools
         self._file = sandbox.root / "cluster.json"
         self._state = _State(**json.loads(self._file.read_text())) if self._file.exists() else _State()
-        self._running: set[str] = set()
+        self._running: dict[str, str] = {}
         self._kubelets: dict[str, Kubelet] = {}
         self._lock = asyncio.Lock()
         self._api: client.ApiClient | None = None
@@ -83,8 +84,8 @@ class Cluster:
             raise JoinError("the Kubernetes API is not running")
         return self._api
 
-    async def start_server(self, node: str, settings: Mapping[str, Any], *, has_datastore: bool) -> None:
-        """Make the cluster, join it, or come back to it as the server called ``node``.
+    async def start_server(self, node: str, address: str, settings: Mapping[str, Any], *, has_datastore: bool) -> None:
+        """Make the cluster, join it, or come back to it as the server called ``node`` at ``address``.
 
         ``settings`` is the server's config.yaml; ``has_datastore`` tells whether its disk holds etcd's data, in which
         case `cluster-init` and `server` are ignored, as K3s does.
@@ -94,6 +95,7 @@ class Cluster:
             ChildError: a process of the control plane does not come up.
         """
         async with self._lock:
+            before = replace(self._state, members=list(self._state.members))
             if has_datastore:
                 self._come_back(node)
             elif "server" in settings:
@@ -101,10 +103,15 @@ class Cluster:
                 self._state.members.append(node)
             else:
                 self._create(node, settings)
-            self._running.add(node)
+            self._running[node] = address
+            try:
+                if self.quorum and not self.control_plane.running:
+                    await self._start_control_plane()
+            except ChildError:
+                self._running.pop(node)
+                self._state = before
+                raise
             self._save()
-            if self.quorum and not self.control_plane.running:
-                await self._start_control_plane()
 
     async def until_api_answers(self) -> None:
         """Wait until the control plane runs: servers that boot together wait for each other's vote, agents for all.
@@ -147,7 +154,7 @@ class Cluster:
         if kubelet := self._kubelets.pop(node, None):
             await kubelet.stop()
         async with self._lock:
-            self._running.discard(node)
+            self._running.pop(node, None)
             if self.control_plane.running and not self.quorum:
                 logger.warning("no quorum: %d of %d servers run; the API stops", len(self._running), len(self.members))
                 await self._stop_control_plane()
@@ -165,7 +172,7 @@ class Cluster:
         async with self._lock:
             if self._state.members != [node]:
                 return
-            self._running.discard(node)
+            self._running.pop(node, None)
             await self._stop_control_plane()
             self.control_plane.forget()
             self._file.unlink(missing_ok=True)
@@ -207,8 +214,8 @@ class Cluster:
 
     def _join(self, settings: Mapping[str, Any], *, agent: bool = False) -> None:
         url = str(settings.get("server", ""))
-        addresses = {kubelet.facts.address for name, kubelet in self._kubelets.items() if name in self._running}
-        answering = {f"https://{address}:6443" for address in (*addresses, self._sandbox.kubernetes_api.host)}
+        addresses = (*self._running.values(), self._sandbox.kubernetes_api.host)
+        answering = {f"https://{address}:6443" for address in addresses}
         if not self.control_plane.running or url.rstrip("/") not in answering:
             raise JoinError(f"failed to get CA certs: Get \"{url}/cacerts\": dial tcp: connect: connection refused")
         if not hmac.compare_digest(str(settings.get("token", "")), self._state.token):

@@ -131,7 +131,7 @@ class Shell:
         parser.add_argument("-m", "--mode", default="0755")
         parser.add_argument("source")
         parser.add_argument("target")
-        given = parser.parse_args(list(call.arguments))
+        given = parser.parse_intermixed_args(list(call.arguments))
         _need_root(call, given.target)
         disk = call.machine.disk
         content = await call.stdin() if given.source == "/dev/stdin" else _read(call, given.source)
@@ -147,7 +147,7 @@ class Shell:
         parser.add_argument("--retry", type=int, default=0)
         parser.add_argument("--output")
         parser.add_argument("url")
-        given = parser.parse_args(list(call.arguments))
+        given = parser.parse_intermixed_args(list(call.arguments))
         if given.output:
             _need_root(call, given.output)
         try:
@@ -172,7 +172,7 @@ class Shell:
         parser.add_argument("--now", action="store_true")
         parser.add_argument("verb", choices=["daemon-reload", "enable", "disable", "start", "stop", "restart", "is-active"])
         parser.add_argument("unit", nargs="?")
-        given = parser.parse_args(list(call.arguments))
+        given = parser.parse_intermixed_args(list(call.arguments))
         machine, unit = call.machine, (given.unit or "").removesuffix(".service")
         if given.verb == "is-active":
             active = unit in machine.active
@@ -207,7 +207,7 @@ class Shell:
         parser.add_argument("--unit", required=True)
         parser.add_argument("--lines", type=int, default=10)
         parser.add_argument("--no-pager", action="store_true")
-        given = parser.parse_args(list(call.arguments))
+        given = parser.parse_intermixed_args(list(call.arguments))
         lines = [line for line in call.machine.journal if f" {given.unit}: " in line][-given.lines :]
         return Result(out="\n".join(lines or ["-- No entries --"]).encode() + b"\n")
 

@@ -108,6 +108,10 @@ class MachineHost:
         if machine:
             logger.info("%s is destroyed", machine.name)
 
+    async def settled(self) -> None:
+        """Wait until the services that start at boot have started, or failed to."""
+        await asyncio.gather(*self._starting.values(), return_exceptions=True)
+
     async def stop(self) -> None:
         """Cut the power of all machines."""
         for vm_id in list(self._machines):

@@ -82,7 +82,10 @@ class K3s:
         machine.log(unit, f'level=info msg="Starting k3s {role} {version}"')
         if role == "server":
             await self._cluster.start_server(
-                self._node_name(machine), settings, has_datastore=machine.disk.exists(DATASTORE)
+                self._node_name(machine),
+                str(settings.get("node-ip") or machine.specification.address),
+                settings,
+                has_datastore=machine.disk.exists(DATASTORE),
             )
             machine.disk.write(DATASTORE, self._node_name(machine).encode())
             await self._cluster.until_api_answers()

@@ -41,6 +41,8 @@ class Datacenter:
         self.tasks = Tasks(self.state, self.save)
         self.locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.booted = time.time()
+        for unfinished in self._files.rglob(".*"):
+            unfinished.unlink()
 
     def save(self) -> None:
         """Write the state, whole or not at all."""

@@ -27,13 +27,14 @@ async def create(datacenter: Datacenter, node: str, given: dict[str, Value], use
             config: dict[str, Value] = {**_identity(), **without_secret(given)}
             for name in filter(is_drive, sorted(given)):
                 config[name] = attach(datacenter, guest, name, str(given[name]), made)
-                if made:
-                    log(f"{name}: successfully created disk '{made[-1].volid}'")
+                log(f"{name}: {config[name]}")
             config.setdefault("boot", _boot_order(config))
+            guest.config, guest.lock = config, None
         except ApiError as error:
-            _give_up(datacenter, guest, made)
             raise RefusedError(f"unable to create VM {vmid} - {error}") from error
-        guest.config, guest.lock = config, None
+        finally:
+            if guest.lock:
+                _give_up(datacenter, guest, made)
 
     return await datacenter.tasks.run(node, "qmcreate", str(vmid), user, work)
 
@@ -89,19 +90,23 @@ async def clone(datacenter: Datacenter, source: Guest, given: dict[str, Value], 
             config = {k: v for k, v in source.config.items() if k != "template" and not k.startswith("unused")}
             config |= _identity() | {"name": given.get("name", f"Copy-of-VM-{source.config.get('name', source.vmid)}")}
             config |= {"description": given["description"]} if "description" in given else {}
-            for name in CARDS:
-                if name in config:
-                    config[name] = re.sub(r"=[0-9A-Fa-f:]{17}", f"={random_mac()}", str(config[name]), count=1)
-            guest.config = config
+            guest.config = config = _with_new_macs(config)
             for name in filter(is_drive, sorted(config)):
                 config[name] = _copy(datacenter, guest, name, target, made)
                 log(f"create full clone of drive {name} ({config[name]})")
+            guest.lock = None
         except ApiError as error:
-            _give_up(datacenter, guest, made)
             raise RefusedError(f"clone failed: {error}") from error
-        guest.lock = None
+        finally:
+            if guest.lock:
+                _give_up(datacenter, guest, made)
 
     return await datacenter.tasks.run(source.node, "qmclone", str(source.vmid), user, work)
+
+
+def _with_new_macs(config: dict[str, Value]) -> dict[str, Value]:
+    cards = {name: str(config[name]) for name in CARDS if name in config}
+    return config | {n: re.sub(r"=[0-9A-Fa-f:]{17}", f"={random_mac()}", card, count=1) for n, card in cards.items()}
 
 
 def _copy(datacenter: Datacenter, guest: Guest, name: str, target: str | None, made: list[Volume]) -> str:

@@ -68,7 +68,7 @@ def machine_of(guest: Guest, volumes: Mapping[str, Volume]) -> Machine:
         f"{key}={value}" for key, value in sorted({**cloud, "name": str(config.get("name", ""))}.items())
     )
     first_card = next((str(config[card]) for card in CARDS if card in config), None)
-    boot_disk = disks.get(_boot_disk(config, list(disks)))
+    boot_disk = disks.get(boot_drive(config))
     return Machine(
         vm_id=guest.vmid,
         name=str(config.get("name", f"VM{guest.vmid}")),
@@ -90,7 +90,9 @@ def memory_of(config: Mapping[str, Value]) -> int:
     return int(str(config.get("memory", 512)).split(",")[0]) * 1024**2
 
 
-def _boot_disk(config: Mapping[str, Value], disks: list[str]) -> str:
+def boot_drive(config: Mapping[str, Value]) -> str:
+    """Return the name of the disk that a machine boots from, an empty text when it has none."""
+    disks = [n for n, value in sorted(config.items()) if is_drive(n) and not is_cdrom(split_drive(n, str(value)))]
     order = re.search(r"order=([^,]*)", str(config.get("boot", "")))
     named = order[1].split(";") if order else disks
     return next((name for name in named if name in disks), "")

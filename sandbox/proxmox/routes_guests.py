@@ -9,7 +9,7 @@ from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.disks import volume_of
 from sandbox.proxmox.drives import DRIVES
 from sandbox.proxmox.errors import ParameterError, RefusedError
-from sandbox.proxmox.machine import memory_of
+from sandbox.proxmox.machine import boot_drive, memory_of
 from sandbox.proxmox.options import DNS_NAME, OPTIONS, POOL_ID, SECRET, STORAGE_ID, VM_ID, refuse_not_modelled
 from sandbox.proxmox.routing import Call, Route
 from sandbox.proxmox.schema import Parameter, Value, boolean, choice, integer, text
@@ -20,7 +20,7 @@ from sandbox.proxmox.tasks import Log
 def status(datacenter: Datacenter, guest: Guest) -> dict[str, Value]:
     """Describe a machine and its power as ``status/current`` does."""
     config = guest.config
-    boot_disk = datacenter.volumes_by_id(guest.node).get(volume_of(config.get("scsi0")))
+    boot_disk = datacenter.volumes_by_id(guest.node).get(volume_of(config.get(boot_drive(config))))
     shown: dict[str, Value] = {
         "vmid": guest.vmid,
         "name": config.get("name", f"VM {guest.vmid}"),

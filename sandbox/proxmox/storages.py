@@ -113,7 +113,7 @@ async def download(datacenter: Datacenter, node: str, storage_name: str, given: 
 
     async def work(log: Log) -> None:
         partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        _refuse_existing(target)
+        _refuse_existing(datacenter, volume)
         target.parent.mkdir(parents=True, exist_ok=True)
         log(f"downloading {url} to {target}")
         try:
@@ -126,7 +126,7 @@ async def download(datacenter: Datacenter, node: str, storage_name: str, given: 
                 if digest.hexdigest() != str(checksum).lower():
                     raise RefusedError(f"checksum mismatch: got '{digest.hexdigest()}' != expect '{checksum}'")
                 log("OK, checksum verified")
-            _refuse_existing(target)  # another download of it may have been faster
+            _refuse_existing(datacenter, volume)  # another download of it may have been faster
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
@@ -136,9 +136,10 @@ async def download(datacenter: Datacenter, node: str, storage_name: str, given: 
     return await datacenter.tasks.run(node, "download", storage_name, user, work)
 
 
-def _refuse_existing(target: Path) -> None:
-    if target.exists():
-        raise RefusedError(f"refusing to override existing file '{target}'")
+def _refuse_existing(datacenter: Datacenter, volume: Volume) -> None:
+    # What counts is what is known: a file that was moved into place just before a crash may be written again.
+    if volume.volid in datacenter.volumes_by_id(volume.node):
+        raise RefusedError(f"refusing to override existing file '{datacenter.file(volume)}'")
 
 
 async def _fetch(
@@ -178,6 +179,8 @@ def virtual_size(path: Path) -> int:
     Raises:
         RefusedError: the file is no disk image of the kind that its name says.
     """
+    if not path.exists():
+        raise RefusedError(f"qemu-img: Could not open '{path}': No such file or directory")
     with path.open("rb") as file:
         header = file.read(HEADER)
     if path.suffix == ".raw":

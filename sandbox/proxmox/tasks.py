@@ -11,7 +11,7 @@ from sandbox.proxmox.state import INTERRUPTED, State, Task
 
 Log = Callable[[str], None]
 Work = Callable[[Log], Awaitable[None]]
-REMEMBERED: Final = 500
+REMEMBERED: Final = 200
 GRACE: Final = 0.25
 """Seconds that the answer to a request waits for its task. Clients look once a second, and most tasks need less."""
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shlex
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,6 +17,9 @@ BINARY = "/usr/local/bin/k3s"
 DATASTORE = "/var/lib/rancher/k3s/server/db"
 RELEASES = "https://releases.test/k3s"
 USER = "debian"
+KEY = asyncssh.generate_private_key("ssh-ed25519")
+PRIVATE = KEY.export_private_key().decode()
+PUBLIC = KEY.export_public_key().decode()
 
 _T = TypeVar("_T")
 Answer = tuple[int, str, str]
@@ -57,7 +60,6 @@ class FakeMachine:
 
     address: str
     cluster: FakeCluster
-    authorized: str
     host_key: asyncssh.SSHKey = field(default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519"))
     commands: list[str] = field(default_factory=list)
     stdins: list[str] = field(default_factory=list)
@@ -74,7 +76,7 @@ class FakeMachine:
             self.address,
             self.port,
             server_host_keys=[self.host_key],
-            authorized_client_keys=asyncssh.import_authorized_keys(self.authorized),
+            authorized_client_keys=asyncssh.import_authorized_keys(PUBLIC),
             process_factory=self._answer,
             reuse_address=True,
         )
@@ -215,3 +217,5 @@ KUBECONFIG = {
     "users": [{"name": "default", "user": {"client-key-data": "SENTINEL-client-key"}}],
     "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
 }
+
+Boot = Callable[..., FakeMachine]

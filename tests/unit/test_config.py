@@ -59,8 +59,10 @@ def test_the_development_lab_is_good() -> None:
 def test_the_production_example_lacks_nothing_but_the_images_checksum() -> None:
     data = stack_file("prod")["homelab:lab"]
     assert faults(data) == [
-        "lab.proxmox.image.checksum: is missing. Fix: the image's SHA-512 in lower case, 128 hex digits, from the "
-        "SHA512SUMS file beside the image."
+        (
+            "lab.proxmox.image.checksum: is missing. Fix: the image's SHA-512 in lower case, 128 hex digits, "
+            "from the SHA512SUMS file beside the image."
+        )
     ]
     data["proxmox"]["image"]["checksum"] = "0" * 128
     assert read_lab(data).protect is True
@@ -81,7 +83,11 @@ def test_defaults_are_the_publishers_addresses_and_proxmoxs_datastores() -> None
 BAD = [
     ("name", "Home Lab", "lab.name = Home Lab: is malformed. Fix: a short name for the lab"),
     ("domain", "localhost", "lab.domain = localhost: is malformed. Fix: a DNS domain"),
-    ("proxmox.endpoint", "http://pve:8006", "lab.proxmox.endpoint = http://pve:8006: is malformed. Fix: an https:// URL"),
+    (
+        "proxmox.endpoint",
+        "http://pve:8006",
+        "lab.proxmox.endpoint = http://pve:8006: is malformed. Fix: an https:// URL",
+    ),
     ("proxmox.endpoint", "https://root:pw@pve", "lab.proxmox.endpoint"),
     ("proxmox.hosts", [], "lab.proxmox.hosts: "),
     ("proxmox.hosts", ["pve1", "pve2", "pve3", "pve1"], "lab.proxmox.hosts = pve1: is listed 2 times"),
@@ -114,10 +120,18 @@ BAD = [
     ("nodes.1.memory", 512, "lab.nodes[1].memory = 512: "),
     ("nodes.1.disk", 4, "lab.nodes[1].disk = 4: "),
     ("nodes", [], "lab.nodes: "),
-    ("kubernetes.api_address", "127.10.0.11", "lab.kubernetes.api_address = 127.10.0.11: is also the address of nodes[0]"),
+    (
+        "kubernetes.api_address",
+        "127.10.0.11",
+        "lab.kubernetes.api_address = 127.10.0.11: is also the address of nodes[0]",
+    ),
     ("kubernetes.api_address", "127.10.0.1", "lab.kubernetes.api_address = 127.10.0.1: is also the gateway"),
     ("kubernetes.api_address", "10.0.0.9", "lab.kubernetes.api_address = 10.0.0.9: is outside network.cidr"),
-    ("kubernetes.service_cidr", "10.42.128.0/17", "lab.kubernetes.service_cidr = 10.42.128.0/17: overlaps kubernetes.clu"),
+    (
+        "kubernetes.service_cidr",
+        "10.42.128.0/17",
+        "lab.kubernetes.service_cidr = 10.42.128.0/17: overlaps kubernetes.clu",
+    ),
     ("kubernetes.cluster_cidr", "127.0.0.0/8", "lab.kubernetes.cluster_cidr = 127.0.0.0/8: overlaps network.cidr"),
     ("gitops.repository", "git@github.com:a/b", "lab.gitops.repository = git@github.com:a/b: is malformed"),
     ("gitops.revision", "", "lab.gitops.revision"),
@@ -183,8 +197,10 @@ def test_a_refusal_names_the_stack_the_faults_and_the_file_to_edit() -> None:
     configure(with_("protect", MISSING))
     assert refusal().splitlines() == [
         "the configuration of stack dev has 1 fault; nothing was changed:",
-        "  - lab.protect: is missing. Fix: true refuses to delete machines, their token and their key; "
-        "false for a trial lab.",
+        (
+            "  - lab.protect: is missing. Fix: true refuses to delete machines, their token and their key; "
+            "false for a trial lab."
+        ),
         "Edit Pulumi.dev.yaml and run again.",
     ]
 

@@ -10,6 +10,7 @@ import dill
 import pytest
 from pulumi.dynamic import ConfigureRequest
 from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.output import Unknown
 
 from providers.base import QUIET, Provider, ProviderError, is_unknown
 from providers.generated import SshKeyProvider, TokenProvider
@@ -45,10 +46,7 @@ def test_our_own_failures_print_no_stack_trace_and_others_do(caplog: pytest.LogC
     TokenProvider().configure(ConfigureRequest(None))  # type: ignore[arg-type]
     try:
         for error in (ProviderError("ours"), ValueError("not ours")):
-            try:
-                raise error
-            except Exception:
-                logger.exception("call failed")
+            logger.error("call failed", exc_info=error)
     finally:
         logger.removeFilter(QUIET)
     assert [record.exc_info[1].args[0] for record in caplog.records if record.exc_info and record.exc_info[1]] == [
@@ -57,7 +55,5 @@ def test_our_own_failures_print_no_stack_trace_and_others_do(caplog: pytest.LogC
 
 
 def test_an_unknown_value_is_found_at_any_depth() -> None:
-    from pulumi.runtime import rpc  # noqa: PLC0415 - the sentinel of this one test
-
-    assert is_unknown([{"key": rpc.UNKNOWN}])
+    assert is_unknown([{"key": Unknown()}])
     assert not is_unknown([{"key": "known"}, 1, None])

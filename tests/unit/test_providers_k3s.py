@@ -1,33 +1,19 @@
 """The node provider against real SSH servers: what it sends, in which order, and what it makes of the answers."""
 
 import hashlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import asyncssh
 import pytest
 import yaml
+from pulumi.output import Unknown
 
-from providers import k3s_node, k3s_steps, ssh
+from providers import k3s_steps, ssh
 from providers.k3s import K3sNodeProvider
-from tests.unit.fake_node import BINARY, CONFIG, RELEASES, USER, FakeCluster, FakeMachine, Loop, binary
+from tests.unit.fake_node import BINARY, CONFIG, PRIVATE, RELEASES, USER, Boot, FakeCluster, FakeMachine, Loop, binary
 
 VERSION = "v1.34.3+k3s1"
 TOKEN = "SENTINEL-cluster-token"
-KEY = asyncssh.generate_private_key("ssh-ed25519")
-PRIVATE = KEY.export_private_key().decode()
-PUBLIC = KEY.export_public_key().decode()
-
-Boot = Callable[..., FakeMachine]
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(k3s_steps, "READY_PAUSE", 0.01)
-    monkeypatch.setattr(k3s_steps, "READY_TIMEOUT", 0.2)
-    monkeypatch.setattr(k3s_node, "BOOT_PATIENCE", 0.3)
-    monkeypatch.setattr(k3s_node, "CONTACT_PATIENCE", 0.0)
-    monkeypatch.setattr(ssh, "RETRY_PAUSE", 0.05)
 
 
 def props(machine: FakeMachine, name: str = "server-1", **changes: Any) -> dict[str, Any]:
@@ -104,14 +90,15 @@ def test_the_unchanged_node_shows_no_difference(boot: Boot) -> None:
     assert K3sNodeProvider().diff("server-1", outs, props(machine)).changes is False
 
 
-def test_the_token_reaches_the_machine_through_stdin_only(boot: Boot, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_token_reaches_the_machine_through_stdin_only(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = boot()
+    printed: list[str] = []
+    monkeypatch.setattr("pulumi.log.info", printed.append)
     create(props(machine))
     assert machine.config == {"cluster-init": True, "node-name": "server-1", "token": TOKEN}
     assert not any(TOKEN in command for command in machine.commands)
-    printed = "".join(capfd.readouterr())
-    assert "starting k3s" in printed
-    assert TOKEN not in printed
+    assert "server-1: starting k3s" in printed
+    assert TOKEN not in "".join(printed)
 
 
 def test_an_interrupted_creation_can_be_run_again(boot: Boot) -> None:
@@ -296,11 +283,9 @@ def test_another_identity_replaces_the_node_and_the_old_one_goes_first(boot: Boo
 
 
 def test_a_preview_that_does_not_know_a_peers_key_finds_no_change(boot: Boot) -> None:
-    from pulumi.runtime import rpc  # noqa: PLC0415 - the sentinel of this one test
-
     machine = boot()
     outs = create(props(machine))
-    news = props(machine, peers=[{"address": "127.0.9.2", "host_key": rpc.UNKNOWN}])
+    news = props(machine, peers=[{"address": "127.0.9.2", "host_key": Unknown()}])
     assert K3sNodeProvider().diff("server-1", outs, news).changes is False
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pulumi.runtime import rpc
+from pulumi.output import Unknown
 
 from providers.kubeconfig import K3sKubeconfigProvider, KubeconfigError, rewrite
 from tests.unit.fake_node import KUBECONFIG, FakeMachine
@@ -48,7 +48,7 @@ def test_what_is_no_usable_kubeconfig_is_named_and_never_quoted(text: str, compl
 def test_it_is_read_from_the_server_and_read_again_by_a_refresh(machine: FakeMachine, contact: dict[str, Any]) -> None:
     machine.files[PATH] = TEXT.encode()
     provider = K3sKubeconfigProvider()
-    created = provider.create({**contact, "host_key": machine.public_host_key, "api_address": "10.0.0.10"}).outs
+    created = provider.create({**contact, "api_address": "10.0.0.10"}).outs
     assert created is not None
     assert provider.read("server-1", created).outs == created
     machine.files[PATH] = TEXT.replace("SENTINEL-client-key", "rotated").encode()
@@ -57,13 +57,13 @@ def test_it_is_read_from_the_server_and_read_again_by_a_refresh(machine: FakeMac
     assert "rotated" in refreshed["kubeconfig"]
 
 
-def test_a_server_that_has_none_any_more_has_no_cluster(machine: FakeMachine, contact: dict[str, Any]) -> None:
-    props = {**contact, "host_key": machine.public_host_key, "api_address": "10.0.0.10", "kubeconfig": TEXT}
+def test_a_server_that_has_none_any_more_has_no_cluster(contact: dict[str, Any]) -> None:
+    props = {**contact, "api_address": "10.0.0.10", "kubeconfig": TEXT}
     assert K3sKubeconfigProvider().read("server-1", props).id == ""
 
 
 def test_a_preview_that_does_not_know_the_host_key_keeps_the_kubeconfig_known() -> None:
     olds = {"api_address": "10.0.0.10", "host_key": "ssh-ed25519 AAAA", "kubeconfig": TEXT}
     diff = K3sKubeconfigProvider().diff
-    assert diff("id", olds, {"api_address": "10.0.0.10", "host_key": rpc.UNKNOWN}).changes is False
+    assert diff("id", olds, {"api_address": "10.0.0.10", "host_key": Unknown()}).changes is False
     assert diff("id", olds, {"api_address": "10.0.0.11", "host_key": "ssh-ed25519 AAAA"}).changes is True

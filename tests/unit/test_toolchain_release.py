@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import socket
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -103,12 +104,8 @@ def publisher() -> Iterator[Publisher]:
 
 
 @pytest.fixture
-def linux(monkeypatch: pytest.MonkeyPatch) -> None:
+def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:
     monkeypatch.setattr(release, "this_platform", lambda: ("linux", "amd64"))
-
-
-@pytest.fixture
-def releases(tmp_path: Path, linux: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Releases]:  # noqa: ARG001
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with Releases(Cache(tmp_path)) as made:
@@ -179,7 +176,9 @@ def test_an_archive_without_the_program_leaves_the_way_to_the_next_road(
     helm = tool_named("helm")
     elsewhere = dataclasses.replace(helm.release[0], members={"bin/helm": "helm"})
     published = publisher.publish(dataclasses.replace(helm, release=(elsewhere,)))
-    asking = dataclasses.replace(published, release=(dataclasses.replace(published.release[0], members=helm.release[0].members),))
+    asking = dataclasses.replace(
+        published, release=(dataclasses.replace(published.release[0], members=helm.release[0].members),)
+    )
     with pytest.raises(UnavailableError, match="has no file linux-amd64/helm"):
         releases.download(asking, task)
 
@@ -195,7 +194,7 @@ def test_a_silent_host_is_asked_once_and_the_others_still_answer(
 
     working = publisher.publish(tool_named("helm"))
     with monkeypatch.context() as offline:
-        offline.setattr(release.socket, "getaddrinfo", fail)
+        offline.setattr(socket, "getaddrinfo", fail)
         for name in ("pulumi", "kubernetes", "argocd"):
             with pytest.raises(UnavailableError, match=r"github\.com is unreachable"):
                 releases.download(tool_named(name), task)
@@ -208,15 +207,13 @@ def test_a_name_server_that_never_answers_does_not_hold_the_run_up(
 ) -> None:
     done = threading.Event()
     monkeypatch.setattr(release, "CONNECT_TIMEOUT", 0.05)
-    monkeypatch.setattr(release.socket, "getaddrinfo", lambda *_: done.wait(5))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: done.wait(5))
     with pytest.raises(UnavailableError, match="did not resolve within"):
         releases.download(tool_named("helm"), task)
     done.set()
 
 
-def test_a_platform_without_a_release_says_so(
-    releases: Releases, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_platform_without_a_release_says_so(releases: Releases, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release, "this_platform", lambda: ("darwin", "arm64"))
     with pytest.raises(UnavailableError, match="no release for darwin on arm64"):
         releases.download(tool_named("controlplane"), task)
@@ -245,9 +242,5 @@ HASH = "ab" * 32
         (f"{HASH[:-1]}  file\n", Checksums.LISTED, None),
     ],
 )
-def test_only_one_whole_checksum_of_exactly_that_file_counts(
-    text: str, written: Checksums, found: str | None
-) -> None:
+def test_only_one_whole_checksum_of_exactly_that_file_counts(text: str, written: Checksums, found: str | None) -> None:
     assert checksum(text, written, "file") == found
-
-

@@ -9,6 +9,7 @@ import (
 	"github.com/bpg/terraform-provider-proxmox/proxmoxtf/provider"
 	pf "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/pf/tfbridge"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
+	shim "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim"
 	sdkv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
 )
 
@@ -20,6 +21,9 @@ const (
 	prefix       = "proxmox_"
 	legacyPrefix = "proxmox_virtual_environment_"
 )
+
+// bridgeNamed is the one resource whose chosen id the SDK has under the name that the bridge makes up.
+const bridgeNamed = "proxmox_sdn_controller_evpn"
 
 // Version is that of the SDK. The linker sets it.
 var Version = "0.0.0"
@@ -33,6 +37,7 @@ func Provider(metadata []byte) tfbridge.ProviderInfo {
 	)
 	info := tfbridge.ProviderInfo{
 		P:            upstream,
+		Resources:    renameIDs(upstream.ResourcesMap()),
 		Name:         "proxmox",
 		Version:      Version,
 		GitHubOrg:    "bpg",
@@ -46,6 +51,22 @@ func Provider(metadata []byte) tfbridge.ProviderInfo {
 	info.MustComputeTokens(tfbridge.Strategy{Resource: nameResource, DataSource: nameDataSource})
 	info.SetAutonaming(255, "-")
 	return info
+}
+
+// renameIDs gives an id that the user chooses the name that the SDK has for it: the engine keeps "id" for itself.
+func renameIDs(resources shim.ResourceMap) map[string]*tfbridge.ResourceInfo {
+	renamed := map[string]*tfbridge.ResourceInfo{}
+	resources.Range(func(upstream string, resource shim.Resource) bool {
+		id, has := resource.Schema().GetOk("id")
+		if has && id.Type() == shim.TypeString && (id.Required() || id.Optional()) && upstream != bridgeNamed {
+			renamed[upstream] = &tfbridge.ResourceInfo{
+				Fields:    map[string]*tfbridge.SchemaInfo{"id": {Name: "resourceId"}},
+				ComputeID: tfbridge.DelegateIDField("resourceId", Package, "https://github.com/bpg/terraform-provider-proxmox"),
+			}
+		}
+		return true
+	})
+	return renamed
 }
 
 func nameResource(upstream string, resource *tfbridge.ResourceInfo) error {

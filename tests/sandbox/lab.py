@@ -1,0 +1,127 @@
+"""A lab of its own for a test: a sandbox in a temporary folder, on a network that no other lab uses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import httpx
+
+from sandbox.credentials import Credentials
+from sandbox.settings import REPOSITORY, Settings
+from toolchain import Toolchain, ensure
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ended."""
+
+    code: int
+    output: str
+    seconds: float
+
+
+class TestLab:
+    """What a person at a terminal would do with a lab, and what only a look behind the scenes tells."""
+
+    __test__ = False
+
+    def __init__(self, root: Path, network: str) -> None:
+        self.settings = Settings(root, network)
+        self.tools: Toolchain = ensure()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith("PULUMI_")},
+            "HOMELAB_SANDBOX": str(self.settings.root),
+            "HOMELAB_SANDBOX_NETWORK": self.settings.network,
+        }
+
+    def start(self, *command: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str, expect: int | None = 0) -> Finished:
+        begun = monotonic()
+        process = self.start(*command)
+        output, _ = process.communicate()
+        if expect is not None:
+            assert process.returncode == expect, f"{' '.join(command)} exited with {process.returncode}:\n{output}"
+        return Finished(process.returncode, output, monotonic() - begun)
+
+    def up(self) -> Finished:
+        return self.run("lab", "up")
+
+    def wipe(self) -> None:
+        self.run("sandbox", "down", "--wipe")
+
+    def kill_supervisor(self) -> None:
+        os.kill(int(self.settings.lock.read_text()), signal.SIGKILL)
+
+    def proxmox(self, method: str, path: str) -> Any:
+        """Call the Proxmox API as an operator would, with TLS verified."""
+        endpoint = self.settings.proxmox["pve1"]
+        token = Credentials.at(self.settings.credentials).proxmox_api_token
+        with httpx.Client(verify=str_context(self.settings.authority), trust_env=False) as client:
+            answer = client.request(
+                method,
+                f"https://{endpoint}/api2/json{path}",
+                headers={"Authorization": f"PVEAPIToken={token}"},
+                data={} if method == "POST" else None,
+            )
+        answer.raise_for_status()
+        return answer.json()["data"]
+
+    def machines(self) -> list[dict[str, Any]]:
+        return [vm for vm in self.proxmox("GET", "/cluster/resources?type=vm")]
+
+    def kubectl(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [
+                str(self.tools.executable("kubectl")),
+                f"--kubeconfig={self.settings.root / 'cluster' / 'admin.kubeconfig'}",
+                *arguments,
+                "--output=json",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    def ready(self) -> dict[str, str]:
+        """The status of the condition Ready, by node."""
+        return {
+            node["metadata"]["name"]: next(c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready")
+            for node in self.kubectl("get", "nodes")["items"]
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Pulumi's state as it lies on disk."""
+        file = self.settings.root / "state" / ".pulumi" / "stacks" / "homelab" / "dev.json"
+        return dict(json.loads(file.read_text())["checkpoint"]["latest"])
+
+
+def str_context(authority: Path) -> Any:
+    return httpx.create_ssl_context(verify=str(authority), trust_env=False)
+
+
+def eventually(holds: Callable[[], bool], within: float, what: str) -> None:
+    deadline = monotonic() + within
+    while not holds():
+        assert monotonic() < deadline, f"not within {within:.0f} s: {what}"
+        sleep(0.5)

@@ -1,0 +1,137 @@
+"""Argo CD before its applications, applications gone before Argo CD, and no secret in either's values."""
+
+import json
+
+import pulumi
+import pytest
+
+from components.delivery import (
+    Application,
+    ApplicationArgs,
+    ArgoCD,
+    ArgoCDArgs,
+    ChartSource,
+    GitSource,
+)
+from config import versions
+from tests.harness import Recording, record
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+SECRET = "kubernetes:core/v1:Secret"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+APPLICATION = "kubernetes:argoproj.io/v1alpha1:Application"
+COMPUTED = {"pulumi-python:dynamic/generated:Token": {"value": "SENTINEL-redis"}}
+GIT = GitSource(repository="https://git.test/lab.git", revision="main", path="gitops/hub")
+
+
+def program() -> None:
+    args = ArgoCDArgs(
+        chart_repository="https://charts.test", chart_version=versions.ARGOCD_CHART, version=versions.ARGOCD
+    )
+    argocd = ArgoCD("argocd", args)
+    Application("hub", ApplicationArgs(argocd_namespace=argocd.namespace, namespace="hub", source=GIT))
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return record(program, outputs=COMPUTED)
+
+
+def test_the_chart_and_what_runs_in_it_are_pinned(recording: Recording) -> None:
+    release = recording.inputs(RELEASE)
+    assert (release["chart"], release["version"]) == ("argo-cd", versions.ARGOCD_CHART)
+    assert release["values"]["global"]["image"]["tag"] == versions.ARGOCD
+    assert release["repositoryOpts"] == {"repo": "https://charts.test"}
+
+
+def test_the_release_has_a_name_of_its_own_since_a_random_one_would_rename_every_service(recording: Recording) -> None:
+    assert recording.inputs(RELEASE)["name"] == "argocd"
+
+
+def test_an_interrupted_installation_leaves_no_release_that_blocks_the_next(recording: Recording) -> None:
+    assert recording.inputs(RELEASE)["atomic"] is True
+
+
+def test_the_caches_password_exists_before_the_chart_that_looks_for_it(recording: Recording) -> None:
+    secret = recording.inputs(SECRET)
+    assert secret["metadata"]["name"] == "argocd-redis"
+    assert secret["stringData"] == {"auth": "SENTINEL-redis"}
+    assert recording.inputs(RELEASE)["values"]["redisSecretInit"] == {"enabled": False}
+    assert any(urn.endswith(f"{SECRET}::argocd-redis") for urn in recording.request(RELEASE).dependencies)
+
+
+def test_the_values_hold_no_secret(recording: Recording) -> None:
+    assert "SENTINEL" not in json.dumps(recording.raw_inputs(RELEASE))
+
+
+def test_every_component_that_runs_says_what_it_needs(recording: Recording) -> None:
+    values = recording.inputs(RELEASE)["values"]
+    for component in ("redis", "controller", "server", "repoServer"):
+        assert set(values[component]["resources"]) == {"requests", "limits"}, component
+        assert set(values[component]["resources"]["requests"]) == {"cpu", "memory"}, component
+
+
+def test_the_namespace_admits_no_privileged_pod(recording: Recording) -> None:
+    labels = recording.inputs(NAMESPACE)["metadata"]["labels"]
+    assert labels == {"pod-security.kubernetes.io/enforce": "baseline"}
+
+
+def test_an_application_waits_until_it_is_synced_and_healthy(recording: Recording) -> None:
+    annotation = recording.inputs(APPLICATION)["metadata"]["annotations"]["pulumi.com/waitFor"]
+    assert json.loads(annotation) == [
+        "jsonpath={.status.sync.status}=Synced",
+        "jsonpath={.status.health.status}=Healthy",
+    ]
+
+
+def test_an_application_takes_what_it_delivered_with_it_and_is_waited_for(recording: Recording) -> None:
+    metadata = recording.inputs(APPLICATION)["metadata"]
+    assert metadata["finalizers"] == ["resources-finalizer.argocd.argoproj.io"]
+    assert recording.request(APPLICATION).customTimeouts.delete == "10m"
+
+
+def test_an_application_lives_only_while_argo_cd_does(recording: Recording) -> None:
+    metadata = recording.request(APPLICATION).propertyDependencies["metadata"].urns
+    assert any(RELEASE in urn for urn in metadata), "destroy would remove Argo CD while the finalizer still needs it"
+    assert recording.inputs(APPLICATION)["metadata"]["namespace"] == "argocd"
+
+
+def test_an_application_heals_itself_and_applies_on_the_server(recording: Recording) -> None:
+    policy = recording.inputs(APPLICATION)["spec"]["syncPolicy"]
+    assert policy["automated"] == {"prune": True, "selfHeal": True}
+    assert "ServerSideApply=true" in policy["syncOptions"]
+
+
+def test_manifests_come_from_a_folder_in_git(recording: Recording) -> None:
+    assert recording.inputs(APPLICATION)["spec"]["source"] == {
+        "repoURL": "https://git.test/lab.git",
+        "targetRevision": "main",
+        "path": "gitops/hub",
+    }
+
+
+def test_a_chart_gets_its_values_as_an_object() -> None:
+    source = ChartSource(repository="https://charts.test", chart="thing", version="1.2.3", values={"replicas": 2})
+
+    def chart() -> None:
+        Application("thing", ApplicationArgs(argocd_namespace="argocd", namespace="thing", source=source))
+
+    assert record(chart).inputs(APPLICATION)["spec"]["source"] == {
+        "repoURL": "https://charts.test",
+        "targetRevision": "1.2.3",
+        "chart": "thing",
+        "helm": {"releaseName": "thing", "valuesObject": {"replicas": 2}},
+    }
+
+
+def test_both_components_hand_on_what_the_next_layer_needs(recording: Recording) -> None:
+    assert recording.outputs_of("homelab:delivery:ArgoCD") == {"namespace": "argocd"}
+    assert recording.outputs_of("homelab:delivery:Application") == {"application": "hub"}
+
+
+def test_output_values_reach_the_destination() -> None:
+    def run() -> None:
+        namespace = pulumi.Output.from_input("hub")
+        Application("hub", ApplicationArgs(argocd_namespace="argocd", namespace=namespace, source=GIT))
+
+    assert record(run).inputs(APPLICATION)["spec"]["destination"]["namespace"] == "hub"
