@@ -65,12 +65,12 @@ class Cluster(pulumi.ComponentResource):
         self._token = GeneratedToken(f"{name}-token", opts=kept)
         self._built: dict[str, K3sNode] = {}
 
-        for index, member in enumerate(self._servers):
-            # Two members joining at once can leave etcd without a majority.
-            before = [self._built[self._servers[index - 1].name]] if index else []
-            self._built[member.name] = self._node(member, before)
+        # A node pins the host keys of the servers before it and so comes after them: servers one at a time, since two
+        # that join at once can leave etcd without a majority, then the agents together.
+        for member in self._servers:
+            self._built[member.name] = self._node(member)
         servers = list(self._built.values())
-        agents = [self._node(member, servers) for member in args.members if member.role == "agent"]
+        agents = [self._node(member) for member in args.members if member.role == "agent"]
 
         first = self._servers[0]
         config = K3sKubeconfig(
@@ -91,7 +91,7 @@ class Cluster(pulumi.ComponentResource):
         self.api_url = f"https://{args.api_address}:6443"
         self.register_outputs({"kubeconfig": self.kubeconfig, "api_url": self.api_url})
 
-    def _node(self, member: MemberSpec, before: Sequence[K3sNode]) -> K3sNode:
+    def _node(self, member: MemberSpec) -> K3sNode:
         args = self._args
         return K3sNode(
             member.name,
@@ -109,7 +109,7 @@ class Cluster(pulumi.ComponentResource):
                 token=self._token.value,
                 peers=[self._peer(server) for server in self._servers if server.name != member.name],
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(before)),
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _peer(self, server: MemberSpec) -> Peer:

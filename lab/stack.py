@@ -62,7 +62,7 @@ class Stack:
             # Of its own group: an interrupt from the terminal comes through here, once. The second one would make
             # Pulumi drop what it is doing; the first lets it finish what has begun, and save.
             process_group=0,
-            preexec_fn=partial(end_with_parent, signal.SIGINT),
+            preexec_fn=partial(end_with_parent, signal.SIGINT),  # noqa: PLW1509 - there are no threads
         ) as process:
             while True:
                 try:
@@ -177,7 +177,10 @@ def real_stack(tools: Toolchain, name: str) -> Stack:
     if not os.environ.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         raise StackError(
             f"no passphrase for the secrets of stack {name}",
-            Hint("neither PULUMI_CONFIG_PASSPHRASE_FILE nor PULUMI_CONFIG_PASSPHRASE is set", "export PULUMI_CONFIG_PASSPHRASE_FILE=<file>"),
+            Hint(
+                "neither PULUMI_CONFIG_PASSPHRASE_FILE nor PULUMI_CONFIG_PASSPHRASE is set",
+                "export PULUMI_CONFIG_PASSPHRASE_FILE=<file>",
+            ),
         )
     # Pulumi's own default for a local backend, unless the operator has chosen another one.
     backend = os.environ.get("PULUMI_BACKEND_URL", "file://~")

@@ -16,7 +16,6 @@ from sandbox.pki import write_private
 from toolchain import Toolchain
 
 
-
 @dataclass(frozen=True)
 class Summary:
     """What the operator wants to read at the end."""
@@ -79,7 +78,14 @@ def _standing(application: dict[str, Any]) -> str:
 
 def _get(stack: Stack, tools: Toolchain, kubeconfig: Path, *what: str) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [str(tools.executable("kubectl")), f"--kubeconfig={kubeconfig}", "get", *what, "--output=json", "--request-timeout=20s"],
+        [
+            str(tools.executable("kubectl")),
+            f"--kubeconfig={kubeconfig}",
+            "get",
+            *what,
+            "--output=json",
+            "--request-timeout=20s",
+        ],
         env=dict(stack.environment),
         capture_output=True,
         text=True,

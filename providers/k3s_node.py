@@ -60,8 +60,8 @@ def _outs(props: Mapping[str, Any], session: Session, seen: steps.Observed) -> P
 async def create(props: Props) -> Props:
     """Make the booted machine a Ready node."""
     spec = _spec(props)
-    # A create that follows a deletion must not trust the key of the machine that was there before.
-    async with connect(machine_of({**props, "host_key": ""}), patience=BOOT_PATIENCE) as session:
+    # The properties of a new node have no host key yet: whichever the machine shows now is the one to be pinned.
+    async with connect(machine_of(props), patience=BOOT_PATIENCE) as session:
         await steps.wait_for_boot(session)
         config = await _joining_config(session, spec, props)
         await steps.install(session, spec)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox import lifecycle
-from sandbox.control import Control, NotRunning
+from sandbox.control import Control, NotRunningError
 from sandbox.settings import Settings
 
 app = typer.Typer(help="The embedded lab: start, stop and look at it.", no_args_is_help=True, add_completion=False)
@@ -31,6 +31,7 @@ def up() -> None:
 
 @app.command()
 def down(
+    *,
     wipe: Annotated[bool, typer.Option("--wipe", help="Forget machines, cluster, credentials and logs too.")] = False,
 ) -> None:
     """Stop the sandbox. Its state stays, unless --wipe is given."""
@@ -52,7 +53,7 @@ def status() -> None:
     settings = _settings()
     try:
         known = Control(settings).status()
-    except NotRunning as error:
+    except NotRunningError as error:
         errors.print(str(error))
         raise typer.Exit(3) from None
     services = Table("service", "state", "address", "pid", "restarts", box=None, pad_edge=False)
@@ -70,7 +71,11 @@ def status() -> None:
         machines = Table("machine", "vm id", "host", "address", "runs", box=None, pad_edge=False)
         for machine in known["machines"]:
             machines.add_row(
-                machine["name"], str(machine["vm_id"]), machine["host"], machine["address"], ", ".join(machine["services"])
+                machine["name"],
+                str(machine["vm_id"]),
+                machine["host"],
+                machine["address"],
+                ", ".join(machine["services"]),
             )
         console.print()
         console.print(machines)
@@ -87,6 +92,7 @@ def status() -> None:
 def logs(
     name: Annotated[str, typer.Argument(help="A name from `status`, or `supervisor`.")] = "supervisor",
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many lines of the end.")] = 50,
+    *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
 ) -> None:
     """Show the end of a log."""

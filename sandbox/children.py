@@ -1,4 +1,4 @@
-"""Child processes of the supervisor: started when their ports are free, watched, restarted a bounded number of times."""
+"""Child processes of the supervisor: started when their ports are free, watched, restarted a few times."""
 
 import asyncio
 import contextlib
@@ -20,6 +20,7 @@ READY_WITHIN: Final = 60.0
 STOP_WITHIN: Final = 15.0
 RESTARTS: Final = 5
 LOG_LIMIT: Final = 20 * 2**20
+ALL_ADDRESSES: Final = ("0.0.0.0", "::")  # noqa: S104 - looked for, never listened on
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,8 @@ class Child:
         except TimeoutError:
             await self._end()
             raise ChildError(
-                f"{program.name} was not ready within {READY_WITHIN:.0f} s; last line of {program.log}: {last_line(program.log)}"
+                f"{program.name} was not ready within {READY_WITHIN:.0f} s; "
+                f"last line of {program.log}: {last_line(program.log)}"
             ) from None
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:
@@ -145,7 +147,7 @@ class Child:
                     await self._spawn()
                 except ChildError as error:
                     self.problem = str(error)
-                    logger.error("%s", error)
+                    logger.warning("%s", error)
                 else:
                     break
 
@@ -167,10 +169,12 @@ def last_line(log: Path) -> str:
 def refuse_busy_port(name: str, endpoint: Endpoint) -> None:
     """Raise a ChildError that says who holds ``endpoint``, if somebody does."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != endpoint.port:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != endpoint.port:
             continue
-        if connection.laddr.ip in (endpoint.host, "0.0.0.0", "::"):
-            raise ChildError(f"{name} needs {endpoint}, which is taken by {_holder(connection.pid)}; end that and run `make up` again")
+        if connection.laddr.ip in (endpoint.host, *ALL_ADDRESSES):
+            raise ChildError(
+                f"{name} needs {endpoint}, which is taken by {_holder(connection.pid)}; end that and go on"
+            )
 
 
 def _holder(pid: int | None) -> str:

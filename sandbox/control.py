@@ -14,7 +14,7 @@ from sandbox.settings import Settings
 TIMEOUT = 30.0
 
 
-class NotRunning(RuntimeError):
+class NotRunningError(RuntimeError):
     """No supervisor answers."""
 
 
@@ -55,7 +55,7 @@ class Control:
         """Return what the supervisor knows of itself.
 
         Raises:
-            NotRunning: nothing answers.
+            NotRunningError: nothing answers.
         """
         return dict(self._call("GET", "/status"))
 
@@ -63,13 +63,13 @@ class Control:
         """Have charts and manifests read anew.
 
         Raises:
-            NotRunning: nothing answers.
+            NotRunningError: nothing answers.
         """
         self._call("POST", "/refresh")
 
     def _call(self, method: str, path: str) -> dict[str, Any]:
         if not self._settings.authority.exists() or not self._settings.credentials.exists():
-            raise NotRunning("the sandbox was never started; run `make up`")
+            raise NotRunningError("the sandbox was never started; run `make up`")
         context = ssl.create_default_context(cafile=str(self._settings.authority))
         token = Credentials.at(self._settings.credentials).control_token
         try:
@@ -81,5 +81,5 @@ class Control:
                 )
                 answer.raise_for_status()
         except httpx.TransportError as error:
-            raise NotRunning("the sandbox is not running; run `make up`") from error
+            raise NotRunningError("the sandbox is not running; run `make up`") from error
         return dict(answer.json())

@@ -9,7 +9,7 @@ from typing import Self
 
 from sandbox.pki import write_private
 
-PROXMOX_TOKEN_ID = "root@pam!pulumi"
+PROXMOX_TOKEN_ID = "root@pam!pulumi"  # noqa: S105 - the name of a token
 
 
 @dataclass(frozen=True)

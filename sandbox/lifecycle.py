@@ -13,7 +13,7 @@ from typing import Any, Final
 import psutil
 
 from sandbox.children import last_line
-from sandbox.control import Control, NotRunning
+from sandbox.control import Control, NotRunningError
 from sandbox.settings import REPOSITORY, Settings
 
 START_WITHIN: Final = 60.0
@@ -70,7 +70,7 @@ def _until_ready(settings: Settings, control: Control, process: "subprocess.Pope
             raise SandboxError(f"the sandbox did not start: {last_line(log)}\n  log: {log}")
         try:
             status = control.status()
-        except NotRunning:
+        except NotRunningError:
             status = {}
         if status.get("ready"):
             return status

@@ -1,4 +1,4 @@
-"""Certificates of the sandbox: a CA made at first start, and what it signs. Nothing outside the sandbox should trust it."""
+"""Certificates of the sandbox: a CA made at first start, and what it signs. Nothing else should trust it."""
 
 import os
 from collections.abc import Sequence
@@ -129,16 +129,16 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if hosts:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_alternative(h) for h in dict.fromkeys(hosts)]), critical=False
             )
         write_private(pair.key, _pem(key))
-        write_private(pair.certificate, builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        write_private(
+            pair.certificate, builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        )
 
 
 def _usage(*, sign: bool) -> x509.KeyUsage:

@@ -32,8 +32,10 @@ class Settings:
     network: str = DEFAULT_NETWORK
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"127\.\d{1,3}", self.network) or int(self.network.split(".")[1]) > 255:
-            raise ValueError(f"HOMELAB_SANDBOX_NETWORK is {self.network!r}; give two numbers of loopback, such as 127.11")
+        if not re.fullmatch(r"127\.(25[0-5]|2[0-4]\d|1?\d?\d)", self.network):
+            raise ValueError(
+                f"HOMELAB_SANDBOX_NETWORK is {self.network!r}; give two numbers of loopback, such as 127.11"
+            )
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -34,7 +34,7 @@ HOST_MEMORY: Final = 64 * GIB
 logger = logging.getLogger(__name__)
 
 
-class AlreadyRunning(RuntimeError):
+class AlreadyRunningError(RuntimeError):
     """Another supervisor holds this sandbox."""
 
 
@@ -43,14 +43,14 @@ def exclusive(settings: Settings) -> Iterator[None]:
     """Hold the sandbox for this process; the lock goes when the process does, however it ends.
 
     Raises:
-        AlreadyRunning: another process holds it.
+        AlreadyRunningError: another process holds it.
     """
     settings.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with settings.lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyRunning(f"a supervisor already runs on {settings.root}") from None
+            raise AlreadyRunningError(f"a supervisor already runs on {settings.root}") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -152,7 +152,14 @@ class Supervisor:
     def _status(self) -> dict[str, Any]:
         children: list[Child] = [*self._cluster.control_plane.children, *self._workloads.children.values()]
         services = [
-            {"name": name, "state": "serving", "address": str(endpoint), "pid": os.getpid(), "restarts": 0, "problem": ""}
+            {
+                "name": name,
+                "state": "serving",
+                "address": str(endpoint),
+                "pid": os.getpid(),
+                "restarts": 0,
+                "problem": "",
+            }
             for name, endpoint in self._served.items()
         ]
         services += [

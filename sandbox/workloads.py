@@ -26,7 +26,7 @@ from sandbox.settings import Endpoint, Settings
 LOOK_EVERY: Final = 1.0
 COMPONENT: Final = "app.kubernetes.io/name"
 PART_OF: Final = "app.kubernetes.io/part-of=argocd"
-REDIS_SECRET: Final = "argocd-redis"
+REDIS_SECRET: Final = "argocd-redis"  # noqa: S105 - the name of a Secret
 TOKEN_LIFETIME: Final = 7 * 24 * 3600
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,9 @@ class Workloads:
 
     async def _kubeconfig(self, pod: Pod) -> Path:
         """Return a kubeconfig with a token of the pod's ServiceAccount: no more rights than the chart gave it."""
-        request = {"spec": {"expirationSeconds": TOKEN_LIFETIME}}
+        request = client.AuthenticationV1TokenRequest(
+            spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=TOKEN_LIFETIME)
+        )
         answer = await client.CoreV1Api(self._cluster.api()).create_namespaced_service_account_token(
             pod.service_account, pod.namespace, request
         )
@@ -146,7 +148,7 @@ class Workloads:
         write_private(path, yaml.safe_dump(content).encode())
         return path
 
-    async def _redis(self, pod: Pod, password: str) -> Program:
+    async def _redis(self, _: Pod, password: str) -> Program:
         return self._program(
             "argocd-redis",
             [str(self._tools.executable("redis")), str(self._sandbox.redis)],
@@ -158,14 +160,23 @@ class Workloads:
         endpoint, metrics = self._sandbox.repo_server, self._sandbox.repo_server_metrics
         pair = self._authority.issue("argocd-repo-server", hosts=[endpoint.host])
         tls = self._folder / "config" / "reposerver" / "tls"
-        for file, source in (("tls.crt", pair.certificate), ("tls.key", pair.key), ("ca.crt", self._authority.certificate)):
+        for file, source in (
+            ("tls.crt", pair.certificate),
+            ("tls.key", pair.key),
+            ("ca.crt", self._authority.certificate),
+        ):
             write_private(tls / file, source.read_bytes())
         trusted = self._folder / "tls"
         for server in (self._sandbox.git, self._sandbox.mirror):
             write_private(trusted / server.host, self._authority.certificate.read_bytes())
         return self._argocd(
             "argocd-repo-server",
-            {"address": endpoint.host, "port": endpoint.port, "metrics-address": metrics.host, "metrics-port": metrics.port},
+            {
+                "address": endpoint.host,
+                "port": endpoint.port,
+                "metrics-address": metrics.host,
+                "metrics-port": metrics.port,
+            },
             {
                 "REDIS_PASSWORD": password,
                 "KUBECONFIG": str(await self._kubeconfig(pod)),
@@ -193,13 +204,16 @@ class Workloads:
                 "metrics-port": endpoint.port,
                 "app-resync": "30",
             },
-            {"REDIS_PASSWORD": password, "KUBECONFIG": str(kubeconfig), "ARGOCD_FAKE_IN_CLUSTER": "true"},
+            {
+                "REDIS_PASSWORD": password,
+                "KUBECONFIG": str(kubeconfig),
+                "ARGOCD_FAKE_IN_CLUSTER": "true",
+                "HOMELAB_METRICS_ADDRESS": endpoint.host,
+            },
             endpoint,
         )
 
-    def _argocd(
-        self, name: str, flags: Mapping[str, object], extra: Mapping[str, str], endpoint: Endpoint
-    ) -> Program:
+    def _argocd(self, name: str, flags: Mapping[str, object], extra: Mapping[str, str], endpoint: Endpoint) -> Program:
         arguments = [str(self._tools.executable("argocd")), f"--redis={self._sandbox.redis}", "--loglevel=warn"]
         tools = ":".join(dict.fromkeys(str(self._tools.executable(t).parent) for t in ("helm", "argocd")))
         inherited = environment(HOME=str(self._folder))

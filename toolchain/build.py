@@ -53,6 +53,9 @@ def _compile(how: Build, out: Path, cache: Cache, go: Go, task: Task) -> None:
     source = shutil.copytree(GO_MODULES / how.folder, scratch / "source", copy_function=_copy_content)
     log = cache.log(task.tool)
     env = go.environment(cache)
+    if how.edits:
+        task.step(f"editing {how.module} {how.module_version}")
+        _edit(how, source, cache, go, task)
 
     def compile_into(output: Path, package: str) -> None:
         stamps = " ".join(f"-X {name}={value}" for name, value in how.stamps.items())
@@ -68,10 +71,27 @@ def _compile(how: Build, out: Path, cache: Cache, go: Go, task: Task) -> None:
     compile_into(out / how.output, how.package)
 
 
+def _edit(how: Build, source: Path, cache: Cache, go: Go, task: Task) -> None:
+    """Have the scratch copy ``source`` compile an edited copy of the module, checked against go.sum before the edit."""
+    module = _downloaded(how.folder, how.module, cache, go, task)
+    upstream = shutil.copytree(module, source / "upstream", copy_function=_copy_content)
+    for edit in how.edits:
+        published = (upstream / edit.file).read_text()
+        if published.count(edit.old) != 1:
+            raise ToolchainError(
+                f"{how.module} {how.module_version}: {edit.file} has no single {edit.old!r} to edit",
+                "look how the new version does it, and mend the edit in toolchain/tools.py",
+                tool=task.tool,
+            )
+        (upstream / edit.file).write_text(published.replace(edit.old, edit.new))
+    with (source / "go.mod").open("a") as requirements:
+        requirements.write(f"\nreplace {how.module} => ./upstream\n")
+
+
 def copy_module_files(files: ModuleFiles, out: Path, cache: Cache, go: Go, task: Task) -> None:
     """Copy files out of a Go module in the version that go.mod pins and with the content that go.sum pins."""
     task.step(f"copying files of {files.module}")
-    module = _downloaded(files, cache, go, task)
+    module = _downloaded(files.folder, files.module, cache, go, task)
     for origin, name in files.copies.items():
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,21 +102,19 @@ def copy_module_files(files: ModuleFiles, out: Path, cache: Cache, go: Go, task:
             target.chmod(0o755)
 
 
-def _downloaded(files: ModuleFiles, cache: Cache, go: Go, task: Task) -> Path:
+def _downloaded(folder: str, module: str, cache: Cache, go: Go, task: Task) -> Path:
     # A copy, because Go may add lines to go.sum.
-    folder = shutil.copytree(
-        GO_MODULES / files.folder, cache.scratch(files.folder) / "source", copy_function=_copy_content
-    )
-    command = [str(go.path), "mod", "download", "-json", files.module]
-    done = subprocess.run(command, cwd=folder, env=go.environment(cache), capture_output=True, text=True, check=False)
+    copy = shutil.copytree(GO_MODULES / folder, cache.scratch(folder) / "source", copy_function=_copy_content)
+    command = [str(go.path), "mod", "download", "-json", module]
+    done = subprocess.run(command, cwd=copy, env=go.environment(cache), capture_output=True, text=True, check=False)
     answer = json.loads(done.stdout or "{}")
     if done.returncode or not answer.get("Dir"):
         problem = answer.get("Error") or done.stderr
-        raise ToolchainError(f"cannot download {files.module}", advice(problem), tool=task.tool, output=problem)
-    pinned = (GO_MODULES / files.folder / "go.sum").read_text().splitlines()
-    if f"{files.module} {answer['Version']} {answer['Sum']}" not in pinned:
+        raise ToolchainError(f"cannot download {module}", advice(problem), tool=task.tool, output=problem)
+    pinned = (GO_MODULES / folder / "go.sum").read_text().splitlines()
+    if f"{module} {answer['Version']} {answer['Sum']}" not in pinned:
         raise ToolchainError(
-            f"{files.module} {answer['Version']} is not what {files.folder}/go.sum pins",
+            f"{module} {answer['Version']} is not what {folder}/go.sum pins",
             "restore the committed go.mod and go.sum (git status)",
             tool=task.tool,
         )

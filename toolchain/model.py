@@ -33,6 +33,15 @@ class ModuleFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Edit:
+    """A piece of a module's source that is compiled otherwise than published; the module itself stays as it is."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Build:
     """How a tool is compiled from its module under `toolchain/go`."""
 
@@ -45,6 +54,7 @@ class Build:
     generator: str = ""
     """A package that is built first and writes into `generated/` what the tool embeds."""
     files: ModuleFiles | None = None
+    edits: tuple[Edit, ...] = ()
     script: str = ""
     """A file beside this list that is copied into the tool's folder and starts what was built."""
 

@@ -169,8 +169,8 @@ class _Obtaining:
     def _obtain(self, status: Status) -> Status:
         tool = status.tool
         task = Task(tool.name, self._report)
+        made_from = recipe(tool)
         staged, source = self._get(tool, task)
-        made_from = recipe(tool) if source == "built" else ""
         if tool.plugin:
             (name,) = (one.name for one in tool.executables)
             install_plugin(tool, staged / name, self._had["pulumi"], self._cache, task)

@@ -6,7 +6,7 @@ its Go modules under `toolchain/go`. A tool whose publisher serves no checksum f
 
 from pathlib import Path
 
-from toolchain.model import Artifact, Build, Checksums, Executable, ModuleFiles, Tool
+from toolchain.model import Artifact, Build, Checksums, Edit, Executable, ModuleFiles, Tool
 
 GO_MODULES = Path(__file__).parent / "go"
 
@@ -95,13 +95,6 @@ _HELM_ARCHIVE = Artifact(
     checksums_url="https://get.helm.sh/helm-v{version}-{os}-{arch}.tar.gz.sha256sum",
     checksums=Checksums.LISTED,
     members={"{os}-{arch}/helm": "helm"},
-)
-
-_ARGOCD_PROGRAM = Artifact(
-    url=f"{_GITHUB}/argoproj/argo-cd/releases/download/v{{version}}/argocd-{{os}}-{{arch}}",
-    checksums_url=f"{_GITHUB}/argoproj/argo-cd/releases/download/v{{version}}/cli_checksums.txt",
-    checksums=Checksums.LISTED,
-    members={"": "argocd"},
 )
 
 _PULUMI_SDK = "github.com/pulumi/pulumi/sdk/v3"
@@ -215,7 +208,6 @@ TOOLS: tuple[Tool, ...] = (
         name="argocd",
         version=ARGOCD,
         executables=(Executable(name="argocd", ask=("version", "--client", "--short")),),
-        release=(_ARGOCD_PROGRAM,),
         builds=(
             Build(
                 folder="argocd",
@@ -224,6 +216,15 @@ TOOLS: tuple[Tool, ...] = (
                 package=f"{_ARGOCD_MODULE}/cmd",
                 output="argocd",
                 stamps={f"{_ARGOCD_MODULE}/common.version": ARGOCD},
+                edits=(
+                    # The controller would serve its metrics on every address of the machine. For the same reason there
+                    # is no release road: a published binary can't be told otherwise.
+                    Edit(
+                        file="controller/appcontroller.go",
+                        old='"0.0.0.0:%d", metricsPort',
+                        new='"%s:%d", env.StringFromEnv("HOMELAB_METRICS_ADDRESS", "127.0.0.1"), metricsPort',
+                    ),
+                ),
             ),
         ),
         files=ModuleFiles(folder="argocd", module=_ARGOCD_MODULE, copies={"manifests/crds": "crds"}),

@@ -168,7 +168,7 @@ class Cluster:
             self._save()
 
     async def lose_datastore(self, node: str) -> None:
-        """The disk of ``node`` is gone or wiped. With the last member's, the cluster is gone too."""
+        """Note that the disk of ``node`` is gone or wiped. With the last member's, the cluster is gone too."""
         async with self._lock:
             if self._state.members != [node]:
                 return
@@ -197,7 +197,9 @@ class Cluster:
                 "a server that is added or replaced needs `server:` in its config.yaml"
             )
         if not settings.get("token"):
-            raise JoinError("starting kubernetes: the stand-in needs a token in config.yaml; real K3s would make one up")
+            raise JoinError(
+                "starting kubernetes: the stand-in needs a token in config.yaml; real K3s would make one up"
+            )
         self._state = _State(
             token=str(settings["token"]),
             critical={key: settings.get(key) for key in CRITICAL},
@@ -217,14 +219,16 @@ class Cluster:
         addresses = (*self._running.values(), self._sandbox.kubernetes_api.host)
         answering = {f"https://{address}:6443" for address in addresses}
         if not self.control_plane.running or url.rstrip("/") not in answering:
-            raise JoinError(f"failed to get CA certs: Get \"{url}/cacerts\": dial tcp: connect: connection refused")
+            raise JoinError(f'failed to get CA certs: Get "{url}/cacerts": dial tcp: connect: connection refused')
         if not hmac.compare_digest(str(settings.get("token", "")), self._state.token):
             raise JoinError("failed to validate token: not authorized")
         if agent:
             return
         different = [key for key in CRITICAL if settings.get(key) != self._state.critical.get(key)]
         if different:
-            raise JoinError(f"failed to validate server configuration: critical configuration value mismatch: {different}")
+            raise JoinError(
+                f"failed to validate server configuration: critical configuration value mismatch: {different}"
+            )
 
     def _come_back(self, node: str) -> None:
         if node not in self._state.members:

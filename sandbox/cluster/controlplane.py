@@ -265,7 +265,9 @@ class ControlPlane:
             write_private(
                 path,
                 key.private_bytes(
-                    serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.TraditionalOpenSSL,
+                    serialization.NoEncryption(),
                 ),
             )
         return path

@@ -37,7 +37,7 @@ class Kubelet:
     """The heartbeat of one node, from `start` to `stop`."""
 
     def __init__(self, facts: NodeFacts, api: Callable[[], client.ApiClient]) -> None:
-        """``api`` gives the client of the moment: the API server may have been restarted in between."""
+        """Take ``api`` for the client of the moment: the API server may have been restarted in between."""
         self.facts = facts
         self._api = api
         self._beat: asyncio.Task[None] | None = None
@@ -76,29 +76,29 @@ class Kubelet:
             try:
                 await self._renew_lease()
                 await self._post_status()
-            except Exception as error:  # the API server may be away; a kubelet keeps trying
+            except Exception as error:  # noqa: BLE001 - the API server may be away; a kubelet keeps trying
                 logger.warning("node %s: heartbeat failed: %s", self.facts.name, error or type(error).__name__)
 
     async def _register(self) -> None:
         facts = self.facts
         # The annotation hands the node's pods to kwok, see stages.yaml.
-        metadata = {
-            "name": facts.name,
-            "labels": {
+        metadata = client.V1ObjectMeta(
+            name=facts.name,
+            labels={
                 "kubernetes.io/hostname": facts.name,
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": _architecture(),
                 "node.kubernetes.io/instance-type": "k3s",
                 **facts.labels,
             },
-            "annotations": {"kwok.x-k8s.io/node": "machine", "k3s.io/internal-ip": facts.address},
-        }
+            annotations={"kwok.x-k8s.io/node": "machine", "k3s.io/internal-ip": facts.address},
+        )
         try:
-            await self._core.create_node({"metadata": metadata})
+            await self._core.create_node(client.V1Node(metadata=metadata))
         except ApiException as error:
             if error.status != CONFLICT:
                 raise
-            await self._core.patch_node(facts.name, {"metadata": metadata})
+            await self._core.patch_node(facts.name, client.V1Node(metadata=metadata))
 
     async def _post_status(self, *, became_ready: bool = False) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -139,22 +139,22 @@ class Kubelet:
 
     async def _renew_lease(self) -> None:
         name = self.facts.name
-        renewed = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed}
+        lease = client.V1Lease(
+            metadata=client.V1ObjectMeta(name=name),
+            spec=client.V1LeaseSpec(holder_identity=name, lease_duration_seconds=40, renew_time=datetime.now(UTC)),
+        )
         try:
-            await self._leases.patch_namespaced_lease(name, LEASE_NAMESPACE, {"spec": spec})
+            await self._leases.patch_namespaced_lease(name, LEASE_NAMESPACE, lease)
         except ApiException as error:
             if error.status != NOT_FOUND:
                 raise
-            await self._leases.create_namespaced_lease(LEASE_NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+            await self._leases.create_namespaced_lease(LEASE_NAMESPACE, lease)
 
     async def _report_pods_ready(self) -> None:
         """Say that the pods which ran here before are Ready again, as a kubelet does after a reboot."""
         pods = await self._core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={self.facts.name}")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ready = [
-            {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")
-        ]
+        ready = [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")]
         for pod in pods.items:
             conditions = {condition.type: condition.status for condition in pod.status.conditions or ()}
             if pod.status.phase == "Running" and conditions.get("Ready") != "True":

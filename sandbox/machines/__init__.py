@@ -1,1 +1,1 @@
-"""The operating systems of the sandbox's virtual machines: a disk, an SSH server, a few commands, and K3s as a service."""
+"""What runs inside the virtual machines: a disk, an SSH server, a few commands, and K3s as a service."""

@@ -1,4 +1,4 @@
-"""The commands that a machine knows. Nothing of the host is executed, except the toolchain's kubectl against the cluster.
+"""The commands that a machine knows. Nothing of the host is executed but the toolchain's kubectl.
 
 A command it does not know exits with 127, as a shell would: the stand-in never pretends to have done something.
 """
@@ -10,6 +10,7 @@ import platform
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Final, NoReturn
 
 import httpx
@@ -21,6 +22,7 @@ from sandbox.machines import k3s
 from sandbox.machines.machine import RunningMachine, ServiceError
 
 DOWNLOAD_WITHIN: Final = 60.0
+_FOLDERS: Final = ("/usr/local/bin", "/etc/systemd/system")  # there on every installed system
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,13 @@ class Result:
     error: str = ""
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The arguments are not what the command takes."""
 
 
 class _Arguments(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Usage(message)
+        raise UsageError(message)
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,15 @@ class Shell:
     async def run(self, call: Call) -> Result:
         """Run one command; never raises for what a command can do wrong."""
         name, arguments, root = call.arguments[0], list(call.arguments[1:]), call.root
-        if name == "sudo":
-            while arguments and arguments[0].startswith("-"):
-                arguments.pop(0)
-            if not arguments:
-                return Result(1, error="usage: sudo -n command")
-            return await self.run(Call(call.machine, arguments, call.stdin, root=True))
+        if name == "sudo" and arguments:
+            command_line = list(dropwhile(lambda argument: argument.startswith("-"), arguments))
+            return await self.run(Call(call.machine, command_line or ["sudo"], call.stdin, root=True))
         command = self._commands.get(name)
         if command is None:
             return Result(127, error=f"bash: line 1: {name}: command not found")
         try:
             return await command(Call(call.machine, arguments, call.stdin, root))
-        except (Usage, ValueError) as error:
+        except (UsageError, ValueError) as error:
             return Result(2, error=f"{name}: {error}")
         except FileNotFoundError as error:
             missing = str(error.filename).removeprefix(str(call.machine.disk.root))
@@ -95,12 +94,12 @@ class Shell:
 
     async def _cloud_init(self, call: Call) -> Result:
         if list(call.arguments[:1]) != ["status"]:
-            raise Usage("the stand-in knows `status` only")
+            raise UsageError("the stand-in knows `status` only")
         return Result(out=b"status: done\n")
 
     async def _uname(self, call: Call) -> Result:
         if list(call.arguments) != ["-m"]:
-            raise Usage("the stand-in knows `-m` only")
+            raise UsageError("the stand-in knows `-m` only")
         return Result(out=platform.machine().encode() + b"\n")
 
     async def _cat(self, call: Call) -> Result:
@@ -135,7 +134,8 @@ class Shell:
         _need_root(call, given.target)
         disk = call.machine.disk
         content = await call.stdin() if given.source == "/dev/stdin" else _read(call, given.source)
-        if not given.make_folders and not given.target.startswith(("/usr/local/bin/", "/etc/", "/tmp/")):
+        folder = given.target.rpartition("/")[0]
+        if not (given.make_folders or folder in _FOLDERS or disk.exists(folder)):
             raise FileNotFoundError(2, "", given.target)
         disk.write(given.target, content, int(given.mode, 8))
         return Result()
@@ -170,34 +170,36 @@ class Shell:
     async def _systemctl(self, call: Call) -> Result:
         parser = _Arguments(prog="systemctl", add_help=False)
         parser.add_argument("--now", action="store_true")
-        parser.add_argument("verb", choices=["daemon-reload", "enable", "disable", "start", "stop", "restart", "is-active"])
+        parser.add_argument(
+            "verb", choices=["daemon-reload", "enable", "disable", "start", "stop", "restart", "is-active"]
+        )
         parser.add_argument("unit", nargs="?")
         given = parser.parse_intermixed_args(list(call.arguments))
-        machine, unit = call.machine, (given.unit or "").removesuffix(".service")
+        unit = (given.unit or "").removesuffix(".service")
         if given.verb == "is-active":
-            active = unit in machine.active
+            active = unit in call.machine.active
             return Result(0 if active else 3, out=b"active\n" if active else b"inactive\n")
         _need_root(call, f"systemctl {given.verb}")
         if given.verb == "daemon-reload":
             return Result()
         if not unit:
-            raise Usage("Too few arguments.")
-        if given.verb not in ("stop", "disable") and not machine.disk.exists(machine.unit_file(unit)):
-            return Result(5, error=f"Failed to {given.verb} {unit}.service: Unit {unit}.service not found.")
-        if given.verb == "enable":
+            raise UsageError("Too few arguments.")
+        return await self._change_unit(call.machine, unit, given.verb, now=given.now)
+
+    async def _change_unit(self, machine: RunningMachine, unit: str, verb: str, *, now: bool) -> Result:
+        if verb not in ("stop", "disable") and not machine.disk.exists(machine.unit_file(unit)):
+            return Result(5, error=f"Failed to {verb} {unit}.service: Unit {unit}.service not found.")
+        if verb == "enable":
             machine.enable(unit)
-        if given.verb == "disable":
+        elif verb == "disable":
             machine.disable(unit)
-        if given.verb in ("start", "restart") or (given.verb == "enable" and given.now):
-            if given.verb != "restart" and unit in machine.active:
-                return Result()
+        starts = verb == "start" or (verb == "enable" and now)
+        if verb == "restart" or (starts and unit not in machine.active):
             try:
                 await machine.start(unit)
             except ServiceError:
-                return Result(
-                    1, error=f"Job for {unit}.service failed because the control process exited with error code."
-                )
-        if given.verb == "stop" or (given.verb == "disable" and given.now):
+                return Result(1, error=f"Job for {unit}.service failed because the control process exited with error.")
+        elif verb == "stop" or (verb == "disable" and now):
             await machine.stop(unit)
         return Result()
 
@@ -218,7 +220,7 @@ class Shell:
         if list(call.arguments) == ["--version"]:
             return Result(out=f"k3s version {version} (stand-in)\n".encode())
         if list(call.arguments[:1]) != ["kubectl"]:
-            raise Usage(f"the stand-in knows `--version` and `kubectl`, not {call.arguments[:1]}")
+            raise UsageError(f"the stand-in knows `--version` and `kubectl`, not {call.arguments[:1]}")
         return await self._kubectl(call, list(call.arguments[1:]))
 
     async def _kubectl(self, call: Call, arguments: list[str]) -> Result:

@@ -1,4 +1,4 @@
-"""Runs the machines of the data center: boots them with the disk they have, lets people in by SSH, and cuts their power."""
+"""Runs the machines of the data center: boots them with the disk they have, and cuts their power."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ class Access(asyncssh.SSHServer):
         self._user = specification.user
         self._keys = asyncssh.import_authorized_keys("\n".join(specification.authorized_keys) + "\n")
 
-    def begin_auth(self, username: str) -> bool:
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - everyone has to prove something
         return True
 
     def public_key_auth_supported(self) -> bool:

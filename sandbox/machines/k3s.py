@@ -1,4 +1,4 @@
-"""K3s as a service of a machine: reads the config file that K3s reads, refuses what K3s refuses, and joins the cluster."""
+"""K3s as a service of a machine: reads the file that K3s reads, refuses what it refuses, and joins the cluster."""
 
 import logging
 import re
@@ -18,14 +18,14 @@ CONFIG: Final = "/etc/rancher/k3s/config.yaml"
 KUBECONFIG: Final = "/etc/rancher/k3s/k3s.yaml"
 DATASTORE: Final = "/var/lib/rancher/k3s/server/db/etcd/name"
 KUBELET_KUBECONFIG: Final = "/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
-NODE_PASSWORD: Final = "/etc/rancher/node/password"
+NODE_PASSWORD: Final = "/etc/rancher/node/password"  # noqa: S105 - a path
 
 # Keys of the config file, docs.k3s.io/cli/server and /cli/agent: those that this lab could reasonably set.
 AGENT_KEYS: Final = frozenset(
     """token token-file server node-name node-ip node-external-ip node-label node-taint with-node-id data-dir
     private-registry resolv-conf flannel-iface flannel-conf kubelet-arg kube-proxy-arg protect-kernel-defaults selinux
     lb-server-port debug v log alsologtostderr container-runtime-endpoint pause-image snapshotter
-    disable-default-registry-endpoint nonroot-devices prefer-bundled-bin""".split()
+    disable-default-registry-endpoint nonroot-devices prefer-bundled-bin""".split()  # noqa: SIM905 - a list of a line each would hide it
 )
 SERVER_KEYS: Final = AGENT_KEYS | frozenset(
     """cluster-init agent-token agent-token-file tls-san tls-san-security cluster-cidr service-cidr cluster-dns
@@ -37,7 +37,7 @@ SERVER_KEYS: Final = AGENT_KEYS | frozenset(
     etcd-s3-region etcd-s3-folder etcd-s3-access-key etcd-s3-secret-key etcd-arg kube-apiserver-arg
     kube-controller-manager-arg kube-scheduler-arg kube-cloud-controller-manager-arg embedded-registry
     supervisor-metrics advertise-address advertise-port bind-address https-listen-port default-local-storage-path
-    servicelb-namespace helm-job-image datastore-endpoint""".split()
+    servicelb-namespace helm-job-image datastore-endpoint""".split()  # noqa: SIM905
 )
 
 logger = logging.getLogger(__name__)
@@ -136,9 +136,7 @@ class K3s:
         name = self._node_name(machine)
         plane = self._cluster.control_plane
         pair = plane.authority.issue(f"node-{name}", common_name=f"system:node:{name}", organization="system:nodes")
-        machine.disk.write(
-            KUBELET_KUBECONFIG, yaml.safe_dump(plane.kubeconfig_content(pair, plane.server)).encode()
-        )
+        machine.disk.write(KUBELET_KUBECONFIG, yaml.safe_dump(plane.kubeconfig_content(pair, plane.server)).encode())
         if not machine.disk.exists(NODE_PASSWORD):
             machine.disk.write(NODE_PASSWORD, secrets.token_hex(16).encode())
         labels = dict(label.split("=", 1) for label in settings.get("node-label", ()))

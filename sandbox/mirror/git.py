@@ -34,11 +34,10 @@ async def snapshot(repository: Path, source: Path, folder: str) -> str:
         GitError: git failed.
     """
     if not (repository / "HEAD").exists():
-        repository.mkdir(parents=True, exist_ok=True)
-        await _git(repository, "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(repository))
+        await _git(source, "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(repository))
     index = repository / "snapshot.index"
-    index.unlink(missing_ok=True)
     extra = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(source)}
+    await _git(repository, "read-tree", "--empty", extra=extra)
     await _git(repository, "add", "--force", "--", folder, extra=extra, cwd=source)
     tree = await _git(repository, "write-tree", extra=extra)
     try:
@@ -92,7 +91,9 @@ def application(repository: Path) -> web.Application:
     async def references(request: web.Request) -> web.Response:
         if request.query.get("service") != "git-upload-pack":
             raise web.HTTPForbidden(text="this repository is read-only, by the smart protocol\n")
-        prefix = b"" if "version=2" in request.headers.get("Git-Protocol", "") else b"001e# service=git-upload-pack\n0000"
+        prefix = (
+            b"" if "version=2" in request.headers.get("Git-Protocol", "") else b"001e# service=git-upload-pack\n0000"
+        )
         return await upload_pack(request, "--http-backend-info-refs", prefix=prefix)
 
     async def pack(request: web.Request) -> web.Response:

@@ -45,7 +45,7 @@ async def _k3s(request: web.Request) -> web.Response:
     raise web.HTTPNotFound(text=f"release {version} has no {name}\n")
 
 
-async def _image(request: web.Request) -> web.Response:
+async def _image(_: web.Request) -> web.Response:
     return web.Response(body=image(), content_type="application/octet-stream")
 
 

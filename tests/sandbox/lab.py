@@ -87,7 +87,7 @@ class TestLab:
         return answer.json()["data"]
 
     def machines(self) -> list[dict[str, Any]]:
-        return [vm for vm in self.proxmox("GET", "/cluster/resources?type=vm")]
+        return list(self.proxmox("GET", "/cluster/resources?type=vm"))
 
     def kubectl(self, *arguments: str) -> Any:
         done = subprocess.run(

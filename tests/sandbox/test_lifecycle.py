@@ -81,7 +81,6 @@ def test_an_interrupted_up_saves_what_it_did_and_is_finished_by_the_next(lab: Te
 
 def _children(pid: int) -> list[int]:
 
-
     found: list[int] = []
 
     def seen() -> bool:

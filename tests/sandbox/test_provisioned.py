@@ -106,7 +106,9 @@ def test_the_api_answers_only_while_most_servers_run(provisioned: TestLab) -> No
 
 
 async def _login(host: str, **options: object) -> None:
-    async with asyncssh.connect(host, 2222, username="debian", known_hosts=None, config=None, agent_path=None, **options):
+    async with asyncssh.connect(
+        host, 2222, username="debian", known_hosts=None, config=None, agent_path=None, **options
+    ):
         pass
 
 

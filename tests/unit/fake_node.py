@@ -68,6 +68,7 @@ class FakeMachine:
     ready_after: int = 0
     script: dict[str, Answer] = field(default_factory=dict)
     published: str = ""
+    hangs_on: str = "nothing"
     port: int = 0
     _server: asyncssh.SSHAcceptor | None = None
 
@@ -101,6 +102,8 @@ class FakeMachine:
         self.commands.append(command)
         self.stdins.append(stdin)
         words = shlex.split(command)
+        if self.hangs_on in command:
+            await asyncio.sleep(1)
         if shlex.join(words) != command:
             status, out, err = 2, "", f"shell syntax in {command}"
         else:

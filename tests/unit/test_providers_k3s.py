@@ -158,6 +158,19 @@ def test_a_service_that_does_not_start_shows_its_last_journal_lines(boot: Boot) 
         create(props(machine))
 
 
+def test_a_command_that_does_not_end_is_given_up_and_named(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(k3s_steps, "START_TIMEOUT", 0.1)
+    machine = boot(hangs_on="systemctl restart")
+    with pytest.raises(k3s_steps.NotReadyError, match=r"(?s)systemctl restart k3s. did not end within.*the-last-words"):
+        create(props(machine))
+
+
+def test_a_key_that_is_none_is_named_without_being_shown(boot: Boot) -> None:
+    with pytest.raises(ssh.RemoteError, match="server-1: its SSH key or pinned host key cannot be read") as caught:
+        create(props(boot(), private_key="SENTINEL-not-a-key"))
+    assert "SENTINEL" not in str(caught.value)
+
+
 def test_a_node_that_does_not_become_ready_says_why_and_shows_its_journal(boot: Boot) -> None:
     machine = boot(ready_after=10_000)
     with pytest.raises(k3s_steps.NotReadyError, match=r"(?s)not Ready after .*kubelet says so.*the-last-words"):
@@ -203,6 +216,18 @@ def test_a_machine_with_another_host_key_than_at_first_contact_is_refused(boot: 
     told = len(machine.commands)
     with pytest.raises(ssh.HostKeyError, match="does not show the host key pinned"):
         K3sNodeProvider().read("server-1", props(machine, host_key=other))
+    assert len(machine.commands) == told
+
+
+def test_an_update_and_a_deletion_hold_to_the_pinned_key_too(boot: Boot) -> None:
+    machine = boot()
+    outs = create(props(machine))
+    stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    told = len(machine.commands)
+    with pytest.raises(ssh.HostKeyError):
+        K3sNodeProvider().update("server-1", {**outs, "host_key": stranger}, props(machine, version="v1.34.4+k3s1"))
+    with pytest.raises(ssh.HostKeyError):
+        K3sNodeProvider().delete("server-1", {**outs, "host_key": stranger})
     assert len(machine.commands) == told
 
 

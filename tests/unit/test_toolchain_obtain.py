@@ -28,6 +28,7 @@ mod)
   set -- $(grep "^$4 v" go.sum | grep -v /go.mod)
   printf '{"Dir":"%s","Version":"%s","Sum":"%s"}' "$FAKE/module" "$2" "$3" ;;
 build)
+  [ -d upstream ] && cp -R upstream go.mod "$FAKE"
   while [ $# -gt 1 ]; do [ "$1" = -o ] && out=$2; shift; done
   case "$out" in *"/${FAKE_BROKEN:-none}") echo "some/file.go:1: $FAKE_SAYS" >&2; exit 1 ;; esac
   cp "$FAKE/program" "$out" ;;
@@ -62,6 +63,10 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 at = folder / "module" / origin / "some.yaml" if origin.endswith("crds") else folder / "module" / origin
                 at.parent.mkdir(parents=True, exist_ok=True)
                 at.write_text("content")
+        for edit in (edit for how in tool.builds for edit in how.edits):
+            at = folder / "module" / edit.file
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.write_text(f"before {edit.old} after")
     monkeypatch.setenv("PATH", str(folder / "bin"))
     monkeypatch.setenv("FAKE", str(folder))
     monkeypatch.setenv("HOMELAB_TOOLCHAIN", "build")
@@ -171,11 +176,12 @@ def test_a_plugin_without_its_record_is_installed_again(
 
 
 @pytest.mark.usefixtures("fake")
-def test_what_a_killed_run_left_behind_is_cleared(cache: Cache) -> None:
+def test_what_a_killed_run_left_behind_is_cleared_before_anything_is_built(cache: Cache) -> None:
     left = cache.scratch("killed") / "half"
     left.write_text("half a program")
-    ensure(silent, cache=cache)
-    assert not left.exists()
+    there: list[bool] = []
+    ensure(lambda _progress: there.append(left.exists()), cache=cache)
+    assert not any(there)
 
 
 @pytest.mark.usefixtures("fake")
@@ -233,6 +239,20 @@ def test_a_full_disk_is_told_wherever_it_strikes(cache: Cache, monkeypatch: pyte
 )
 def test_the_next_step_fits_what_went_wrong(output: str, told: str) -> None:
     assert told in advice(output)
+
+
+def test_an_edited_module_is_compiled_as_edited_and_stays_as_published(fake: Path, cache: Cache) -> None:
+    ensure(silent, cache=cache)
+    (edit,) = (edit for tool in TOOLS for how in tool.builds for edit in how.edits)
+    assert (fake / "upstream" / edit.file).read_text() == f"before {edit.new} after"
+    assert "=> ./upstream" in (fake / "go.mod").read_text()
+    assert (fake / "module" / edit.file).read_text() == f"before {edit.old} after"
+
+
+def test_an_edit_that_no_longer_fits_its_module_is_refused(fake: Path, cache: Cache) -> None:
+    (fake / "module" / "controller" / "appcontroller.go").write_text("upstream has changed it")
+    with pytest.raises(ToolchainError, match=r"controller/appcontroller\.go has no single"):
+        ensure(silent, cache=cache)
 
 
 def test_module_files_that_differ_from_go_sum_are_refused(fake: Path, cache: Cache) -> None:

@@ -195,7 +195,7 @@ def test_a_silent_host_is_asked_once_and_the_others_still_answer(
     working = publisher.publish(tool_named("helm"))
     with monkeypatch.context() as offline:
         offline.setattr(socket, "getaddrinfo", fail)
-        for name in ("pulumi", "kubernetes", "argocd"):
+        for name in ("pulumi", "kubernetes", "proxmoxve"):
             with pytest.raises(UnavailableError, match=r"github\.com is unreachable"):
                 releases.download(tool_named(name), task)
     assert looked_up == ["github.com"]

@@ -1,0 +1,64 @@
+# `make` lists what there is. The first two set up everything they need.
+STACK ?= dev
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+.DEFAULT_GOAL := help
+.PHONY: help up preview refresh destroy down wipe status env test test-unit check format lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  STACK=$(STACK) (dev is the embedded sandbox; others are real labs)"
+
+up: $(VENV)/ready ## set up, then provision the whole lab
+	@$(RUN) lab up --stack $(STACK)
+
+preview: $(VENV)/ready ## show what `up` would change
+	@$(RUN) lab preview --stack $(STACK)
+
+refresh: $(VENV)/ready ## compare the state with what is really there
+	@$(RUN) lab refresh --stack $(STACK)
+
+destroy: $(VENV)/ready ## destroy all that the stack provisioned
+	@$(RUN) lab destroy --stack $(STACK)
+
+down: $(VENV)/ready ## stop the sandbox; its state stays
+	@$(RUN) sandbox down
+
+wipe: $(VENV)/ready ## stop the sandbox and forget all of it
+	@$(RUN) sandbox down --wipe
+
+status: $(VENV)/ready ## show what the sandbox runs
+	@$(RUN) sandbox status
+
+env: $(VENV)/ready ## print exports for plain pulumi: eval "$(make -s env)"
+	@$(RUN) lab env --stack $(STACK)
+
+test: $(VENV)/ready ## set up, then run all tests
+	@$(RUN) toolchain
+	@$(RUN) pytest
+
+test-unit: $(VENV)/ready ## run the tests that need no toolchain
+	@$(RUN) pytest -m "not sandbox"
+
+check: $(VENV)/ready ## lint, formatting, types
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) mypy
+
+format: $(VENV)/ready ## put the formatting right
+	@$(RUN) ruff check --fix
+	@$(RUN) ruff format
+
+lock: $(VENV)/ready ## resolve requirements.in into requirements.txt
+	@$(RUN) uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
+
+$(VENV)/ready: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; \
+		echo "  next: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "==> Python packages, into $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { echo "  next: install Python's venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
+	@touch $@
