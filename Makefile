@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 .DEFAULT_GOAL := help
-.PHONY: help up preview refresh destroy down wipe status env test test-unit check format lock
+.PHONY: help up preview refresh destroy down wipe status kubeconfig env test test-unit check format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ wipe: $(VENV)/ready ## stop the sandbox and forget all of it
 
 status: $(VENV)/ready ## show what the sandbox runs
 	@$(RUN) sandbox status
+
+kubeconfig: $(VENV)/ready ## write the cluster's kubeconfig: export KUBECONFIG=$(make -s kubeconfig)
+	@$(RUN) lab kubeconfig --stack $(STACK)
 
 env: $(VENV)/ready ## print exports for plain pulumi: eval "$(make -s env)"
 	@$(RUN) lab env --stack $(STACK)

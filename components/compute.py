@@ -98,6 +98,8 @@ class Compute(pulumi.ComponentResource):
             checksum_algorithm="sha512",
             # The checksum decides which image this is; the publisher's file growing must replace nothing.
             overwrite=False,
+            # What an interrupted run has left of the file must not stop the next one.
+            overwrite_unmanaged=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
 

@@ -37,7 +37,7 @@ def load() -> tuple[Lab, Secrets]:
 
 def _token_faults(config: pulumi.Config) -> list[Fault]:
     token = config.get(TOKEN_KEY)
-    fix = f"pulumi config set --stack {pulumi.get_stack()} --secret {TOKEN_KEY} 'user@realm!name=uuid'"
+    fix = f"pulumi config set --stack {pulumi.get_stack()} --secret {TOKEN_KEY}, then type user@realm!name=uuid"
     if not token:
         return [Fault(TOKEN_KEY, None, "is missing", fix)]
     if not TOKEN_FORM.match(token):

@@ -9,10 +9,12 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from lab.hints import Hint
 from lab.recovery import abandoned_lock, release_lock, settle_interrupted
-from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
+from lab.stack import REPOSITORY, SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
 from lab.summary import summarise
 from sandbox import lifecycle
+from sandbox.pki import write_private
 from sandbox.settings import Settings
 from toolchain import Toolchain, ToolchainError, ensure
 
@@ -69,7 +71,7 @@ def preview(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
 @app.command()
 def refresh(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
     """Compare the state with what is really there, and take over what differs."""
-    _guarded(lambda: _stack(stack).stream("refresh", "--yes", "--skip-preview", *(more or ())))
+    _guarded(lambda: _reachable(stack).stream("refresh", "--yes", "--skip-preview", *(more or ())))
 
 
 @app.command()
@@ -77,7 +79,7 @@ def destroy(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
     """Destroy everything that the stack provisioned."""
     if stack != SANDBOX_STACK and typer.prompt(f"This destroys a real lab. Type its stack's name, {stack!r}") != stack:
         _fail("not confirmed; nothing was destroyed", f"python -m lab preview --stack {stack}")
-    _guarded(lambda: _stack(stack).stream("destroy", "--yes", "--skip-preview", *(more or ())))
+    _guarded(lambda: _reachable(stack).stream("destroy", "--yes", "--skip-preview", *(more or ())))
 
 
 @app.command()
@@ -85,6 +87,18 @@ def unlock(stack: StackName = SANDBOX_STACK) -> None:
     """Break the lock that a killed command left on the stack."""
     _guarded(lambda: release_lock(_stack(stack)))
     console.print(f"stack {stack} is unlocked")
+
+
+@app.command()
+def kubeconfig(stack: StackName = SANDBOX_STACK) -> None:
+    """Write the kubeconfig to a file and print its path: export KUBECONFIG=$(make -s kubeconfig)."""
+
+    def work() -> None:
+        path = REPOSITORY / ".kube" / stack
+        write_private(path, _stack(stack).read("stack", "output", "kubeconfig", "--show-secrets").encode())
+        typer.echo(path)
+
+    _guarded(work)
 
 
 @app.command()
@@ -104,6 +118,13 @@ def _stack(name: str) -> Stack:
     if name == SANDBOX_STACK:
         return sandbox_stack(tools, Settings.from_environment())
     return real_stack(tools, name)
+
+
+def _reachable(name: str) -> Stack:
+    """Return the stack, unless it is the sandbox's and the sandbox is off: its providers would retry for minutes."""
+    if name == SANDBOX_STACK and not lifecycle.running_pid(Settings.from_environment()):
+        raise StackError("the sandbox is not running", Hint("it was stopped or never started", "make up"))
+    return _stack(name)
 
 
 def _recover(stack: Stack, tools: Toolchain) -> None:

@@ -54,7 +54,7 @@ def status() -> None:
     try:
         known = Control(settings).status()
     except NotRunningError as error:
-        errors.print(str(error))
+        errors.print(f"{error}\n  next: make up")
         raise typer.Exit(3) from None
     services = Table("service", "state", "address", "pid", "restarts", box=None, pad_edge=False)
     for service in known["services"]:

@@ -69,7 +69,7 @@ class Control:
 
     def _call(self, method: str, path: str) -> dict[str, Any]:
         if not self._settings.authority.exists() or not self._settings.credentials.exists():
-            raise NotRunningError("the sandbox was never started; run `make up`")
+            raise NotRunningError("the sandbox was never started")
         context = ssl.create_default_context(cafile=str(self._settings.authority))
         token = Credentials.at(self._settings.credentials).control_token
         try:
@@ -81,5 +81,5 @@ class Control:
                 )
                 answer.raise_for_status()
         except httpx.TransportError as error:
-            raise NotRunningError("the sandbox is not running; run `make up`") from error
+            raise NotRunningError("the sandbox is not running") from error
         return dict(answer.json())

@@ -1,11 +1,23 @@
 import itertools
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from sandbox.settings import Settings
 from tests.sandbox.lab import TestLab
 
-_networks = (f"127.{number}" for number in itertools.count(11))
+
+def _is_free(network: str) -> bool:
+    try:
+        socket.create_server(tuple(Settings(Path(), network).control)).close()
+    except OSError:
+        return False
+    return True
+
+
+_networks = filter(_is_free, (f"127.{number}" for number in itertools.count(11)))
 
 
 @pytest.fixture

@@ -1,30 +1,29 @@
 """What goes wrong for people: the message says what happened and what to run next, and nothing is left half-made."""
 
+import re
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from tests.sandbox.lab import TestLab
+from tests.sandbox.lab import TestLab, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 
 
-def test_a_busy_port_is_named_with_its_holder(lab: TestLab) -> None:
-    endpoint = lab.settings.mirror
-    with socket.create_server(tuple(endpoint)):
-        refused = lab.run("lab", "up", expect=1)
-    assert f"mirror needs {endpoint}, which is taken by" in refused.output
-    assert "next: " in refused.output
-    assert "Traceback" not in refused.output
-    lab.run("sandbox", "up")
+def test_a_busy_port_is_named_with_its_holder_and_the_next_up_succeeds(lab: TestLab) -> None:
+    with socket.create_server(tuple(lab.settings.mirror)):
+        early = lab.run("lab", "up", expect=1)
+    assert f"mirror needs {lab.settings.mirror}, which is taken by" in early.output
+    assert "next: " in early.output
+    assert "Traceback" not in early.output
 
-
-def test_a_busy_port_of_the_cluster_fails_the_node_by_name_and_the_next_up_succeeds(lab: TestLab) -> None:
     with socket.create_server(tuple(lab.settings.etcd)):
-        refused = lab.run("lab", "up", expect=1)
-    assert f"etcd needs {lab.settings.etcd}, which is taken by" in refused.output
+        late = lab.run("lab", "up", expect=1)
+    assert f"etcd needs {lab.settings.etcd}, which is taken by" in late.output
+    assert "k3s-server-1" in late.output
+
     assert "5 of 5 nodes Ready" in lab.up().output
 
 
@@ -41,14 +40,27 @@ def test_a_wrong_passphrase_is_called_one(provisioned: TestLab) -> None:
     assert right not in refused.output
 
 
-def test_an_api_that_does_not_answer_is_told_with_the_next_command(provisioned: TestLab) -> None:
+def test_a_lab_that_is_off_is_told_at_once_with_the_next_command(provisioned: TestLab) -> None:
     provisioned.run("sandbox", "down")
+    try:
+        refused = [provisioned.run("lab", command, expect=1) for command in ("refresh", "destroy")]
+    finally:
+        provisioned.run("sandbox", "up")
+    assert all("the sandbox is not running" in one.output and "next: make up" in one.output for one in refused)
+    assert all(one.seconds < 5 for one in refused)
+    provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+
+
+def test_a_machine_that_is_off_fails_the_refresh_by_name(provisioned: TestLab) -> None:
+    provisioned.proxmox("POST", "/nodes/pve2/qemu/122/status/stop")
     try:
         refused = provisioned.run("lab", "refresh", expect=1)
     finally:
-        provisioned.run("sandbox", "up")
-    assert "something that the program talks to does not answer" in refused.output
+        provisioned.proxmox("POST", "/nodes/pve2/qemu/122/status/start")
+    assert re.search(r"k3s-agent-2.*(refused|does not answer|unreachable)", refused.output), refused.output
     assert "next: python -m sandbox status" in refused.output
+    eventually(lambda: provisioned.ready()["k3s-agent-2"] == "True", 60, "k3s-agent-2 is Ready again")
+    provisioned.run("lab", "up", "--", "--refresh")
     provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from subprocess import Popen
 
 import psutil
 import pytest
@@ -32,51 +33,38 @@ def test_a_lab_comes_up_stays_as_it_is_and_leaves_nothing_behind(lab: TestLab) -
     assert not (lab.settings.root / "cluster" / "etcd").exists(), "the cluster ends with its last server"
 
 
-def test_a_killed_sandbox_comes_back_as_it_was(lab: TestLab) -> None:
-    lab.up()
-    before = lab.ready()
-    lab.kill_supervisor()
-    assert lab.run("sandbox", "status", expect=3).output
+def test_up_goes_on_however_often_and_wherever_it_was_stopped(lab: TestLab) -> None:
+    for moment in ("VmLegacy k3s-server-1 creating", "Node k3s-server-2 creating", "Release argocd creating"):
+        process = lab.start("lab", "up")
+        _read_until(process, moment)
+        (pulumi,) = _children(process.pid)
+        os.kill(pulumi, signal.SIGKILL)
+        assert process.stdout
+        process.stdout.read()
+        assert process.wait() == 1
 
-    lab.run("sandbox", "up")
-    assert lab.ready() == before
-    lab.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
-    assert "30 unchanged" in lab.up().output
-
-
-@pytest.mark.parametrize(
-    "moment", ["VmLegacy k3s-server-1 creating", "Node k3s-server-2 creating", "Release argocd creating"]
-)
-def test_up_goes_on_after_pulumi_was_killed(lab: TestLab, moment: str) -> None:
     process = lab.start("lab", "up")
-    assert process.stdout
-    for line in process.stdout:
-        if moment in line:
-            break
-    else:
-        pytest.fail(f"{moment!r} was never printed")
-    (pulumi,) = _children(process.pid)
-    os.kill(pulumi, signal.SIGKILL)
-    process.stdout.read()
-    assert process.wait() == 1
-
-    finished = lab.up()
-    assert "was killed; its lock is released" in finished.output
-    assert "5 of 5 nodes Ready" in finished.output
-    lab.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
-
-
-def test_an_interrupted_up_saves_what_it_did_and_is_finished_by_the_next(lab: TestLab) -> None:
-    process = lab.start("lab", "up")
-    assert process.stdout
-    for line in process.stdout:
-        if "Node k3s-server-1 creating" in line:
-            break
+    before = _read_until(process, "Release argocd creating")
+    assert "was killed; its lock is released" in before
+    assert "creating was interrupted" in before
     process.send_signal(signal.SIGINT)
+    assert process.stdout
     process.stdout.read()
     assert process.wait() != 0
-    assert not lab.state().get("pending_operations"), "an interrupt lets Pulumi finish what it began"
+    assert not lab.state().get("pending_operations"), "after an interrupt Pulumi finishes what it began, and saves"
+
     assert "5 of 5 nodes Ready" in lab.up().output
+    lab.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+
+
+def _read_until(process: Popen[str], moment: str) -> str:
+    assert process.stdout
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if moment in line:
+            return "".join(lines)
+    pytest.fail(f"{moment!r} was never printed:\n{''.join(lines)}")
 
 
 def _children(pid: int) -> list[int]:

@@ -56,6 +56,17 @@ def test_no_secret_is_readable_in_state_preview_or_logs(provisioned: TestLab) ->
     assert leaks == []
 
 
+def test_a_killed_sandbox_comes_back_as_it_was(provisioned: TestLab) -> None:
+    before = provisioned.ready()
+    provisioned.kill_supervisor()
+    assert "next" in provisioned.run("sandbox", "status", expect=3).output
+
+    provisioned.run("sandbox", "up")
+    assert provisioned.ready() == before
+    provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+    assert "30 unchanged" in provisioned.up().output
+
+
 def test_files_that_hold_secrets_are_readable_by_their_owner_only(provisioned: TestLab) -> None:
     root = provisioned.settings.root
     private = [root / "credentials.json", root / "passphrase", root / "stack" / "Pulumi.dev.yaml", *root.rglob("*.key")]
