@@ -61,7 +61,7 @@ $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; \
 		echo "  next: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "==> Python packages, into $(VENV)"
+	@echo "==> Python packages, into $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV) || { echo "  next: install Python's venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	@touch $@

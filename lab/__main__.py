@@ -136,7 +136,9 @@ def _recover(stack: Stack, tools: Toolchain) -> None:
 
 
 def _guarded(work: Callable[[], None]) -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also where SIGINT is ignored by inheritance, as in a shell's background job.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         work()
     except StackError as error:

@@ -34,11 +34,11 @@ _KNOWN: Final = (
         Hint("a server's certificate is not trusted", "export SSL_CERT_FILE=<the CA's certificate>"),
     ),
     (
-        r"connection refused|no such host|i/o timeout|no route to host|unreachable|Connection refused",
+        r"no SSH session with|connection refused|no such host|i/o timeout|no route to host|unreachable|Connection refused",
         Hint("something that the program talks to does not answer", "{look}"),
     ),
     (
-        r"invalid configuration|Missing required configuration variable",
+        r"the configuration of stack \S+ has \d+ fault|Missing required configuration variable",
         Hint("the stack's configuration is not complete", "edit Pulumi.{stack}.yaml"),
     ),
 )

@@ -38,7 +38,7 @@ def release_lock(stack: Stack) -> None:
 
 
 def settle_interrupted(stack: Stack, tools: Toolchain) -> list[str]:
-    """Find out how the operations ended that a killed command had begun; return a line for each.
+    """Find out how the operations ended that an interrupted command had begun; return a line for each.
 
     A Helm release that was being installed is uninstalled, because Helm refuses to go on with one. Whatever else was
     being created is created again, which finds what is there: the Proxmox provider adopts a machine of the same id,
@@ -51,18 +51,23 @@ def settle_interrupted(stack: Stack, tools: Toolchain) -> list[str]:
     exported = json.loads(stack.read("stack", "export"))
     deployment = exported["deployment"]
     pending = deployment.pop("pending_operations", None) or []
-    if not pending:
-        return []
+    resources = deployment.get("resources", ())
+    lines = _settle_pending(stack, exported, pending) if pending else []
+    kinds = {resource["type"] for resource in resources}
+    if KUBECONFIG in kinds and HELM_RELEASE not in kinds:
+        lines += _uninstall_unfinished(stack, tools)
+    return lines
+
+
+def _settle_pending(stack: Stack, exported: dict[str, Any], pending: list[dict[str, Any]]) -> list[str]:
+    known = {resource["urn"] for resource in exported["deployment"]["resources"]}
     lines, to_read = [], []
-    known = {resource["urn"] for resource in deployment["resources"]}
     for operation in pending:
-        resource = operation["resource"]
-        name = f"{resource['type'].split(':')[-1]} {resource['urn'].split('::')[-1]}"
+        urn = operation["resource"]["urn"]
+        name = f"{operation['resource']['type'].split(':')[-1]} {urn.split('::')[-1]}"
         lines.append(f"{name}: {operation['type']} was interrupted")
-        if resource["type"] == HELM_RELEASE and operation["type"] == "creating":
-            _uninstall(stack, tools, resource["inputs"])
-        elif resource["urn"] in known:
-            to_read.append(resource["urn"])
+        if urn in known:
+            to_read.append(urn)
     stack.read("stack", "import", stdin=json.dumps(exported))
     if to_read:
         targets = [argument for urn in to_read for argument in ("--target", urn)]
@@ -70,29 +75,29 @@ def settle_interrupted(stack: Stack, tools: Toolchain) -> list[str]:
     return lines
 
 
-def _uninstall(stack: Stack, tools: Toolchain, release: dict[str, Any]) -> None:
+def _uninstall_unfinished(stack: Stack, tools: Toolchain) -> list[str]:
+    """Remove the releases that Helm began: the state has none, so nothing else depends on them yet."""
     shown = json.loads(stack.read("stack", "export", "--show-secrets"))
-    kubeconfigs = [r["outputs"]["kubeconfig"] for r in shown["deployment"]["resources"] if r["type"] == KUBECONFIG]
-    if not kubeconfigs:
-        return
-    plain = kubeconfigs[0]["plaintext"] if isinstance(kubeconfigs[0], dict) else kubeconfigs[0]
+    kubeconfig = next(r for r in shown["deployment"]["resources"] if r["type"] == KUBECONFIG)["outputs"]["kubeconfig"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kubeconfig"
-        write_private(path, json.loads(plain).encode() if plain.startswith('"') else plain.encode())
-        done = subprocess.run(
-            [
-                str(tools.executable("helm")),
-                "uninstall",
-                str(release["name"]),
-                f"--namespace={release['namespace']}",
-                f"--kubeconfig={path}",
-                "--ignore-not-found",
-                "--wait",
-            ],
-            env={**os.environ, "HOME": folder},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise StackError(f"the half-made Helm release {release['name']} can't be removed: {done.stderr.strip()}")
+        write_private(path, str(json.loads(kubeconfig["plaintext"])).encode())
+
+        def helm(*arguments: str) -> str:
+            done = subprocess.run(
+                [str(tools.executable("helm")), *arguments, f"--kubeconfig={path}"],
+                env={**os.environ, "HOME": folder},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise StackError(f"helm {arguments[0]}: {done.stderr.strip()}")
+            return done.stdout
+
+        # K3s installs charts of its own, into kube-system.
+        releases = json.loads(helm("list", "--all", "--all-namespaces", "--output=json"))
+        unfinished = [release for release in releases if release["namespace"] != "kube-system"]
+        for release in unfinished:
+            helm("uninstall", release["name"], f"--namespace={release['namespace']}", "--wait")
+    return [f"Release {release['name']}: its half-made installation is removed" for release in unfinished]

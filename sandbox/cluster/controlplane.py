@@ -7,6 +7,7 @@ import base64
 import logging
 import secrets
 import shutil
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +216,7 @@ class ControlPlane:
                 "service-cluster-ip-range": settings.service_cidr,
                 "leader-elect": "false",
                 "node-monitor-period": "2s",
-                "node-monitor-grace-period": "20s",  # half of the default: a stopped machine shows within seconds
+                "node-monitor-grace-period": "20s",  # sooner than by default: a stopped machine shows within seconds
                 "profiling": "false",
             },
             endpoint,
@@ -294,7 +295,7 @@ class Ready:
         self._client = client
 
     async def __call__(self) -> bool:
-        context = httpx.create_ssl_context(verify=str(self._authority.certificate), trust_env=False)
+        context = ssl.create_default_context(cafile=str(self._authority.certificate))
         if self._client:
             context.load_cert_chain(self._client.certificate, self._client.key)
         try:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,7 +77,8 @@ class TestLab:
         """Call the Proxmox API as an operator would, with TLS verified."""
         endpoint = self.settings.proxmox["pve1"]
         token = Credentials.at(self.settings.credentials).proxmox_api_token
-        with httpx.Client(verify=str_context(self.settings.authority), trust_env=False) as client:
+        context = ssl.create_default_context(cafile=str(self.settings.authority))
+        with httpx.Client(verify=context, trust_env=False) as client:
             answer = client.request(
                 method,
                 f"https://{endpoint}/api2/json{path}",
@@ -114,10 +116,6 @@ class TestLab:
         """Pulumi's state as it lies on disk."""
         file = self.settings.root / "state" / ".pulumi" / "stacks" / "homelab" / "dev.json"
         return dict(json.loads(file.read_text())["checkpoint"]["latest"])
-
-
-def str_context(authority: Path) -> Any:
-    return httpx.create_ssl_context(verify=str(authority), trust_env=False)
 
 
 def eventually(holds: Callable[[], bool], within: float, what: str) -> None:

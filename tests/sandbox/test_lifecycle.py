@@ -35,22 +35,20 @@ def test_a_lab_comes_up_stays_as_it_is_and_leaves_nothing_behind(lab: TestLab) -
 
 def test_up_goes_on_however_often_and_wherever_it_was_stopped(lab: TestLab) -> None:
     for moment in ("VmLegacy k3s-server-1 creating", "Node k3s-server-2 creating", "Release argocd creating"):
-        process = lab.start("lab", "up")
-        _read_until(process, moment)
-        (pulumi,) = _children(process.pid)
-        os.kill(pulumi, signal.SIGKILL)
-        assert process.stdout
-        process.stdout.read()
-        assert process.wait() == 1
+        with lab.start("lab", "up") as process:
+            _read_until(process, moment)
+            (pulumi,) = _children(process.pid)
+            os.kill(pulumi, signal.SIGKILL)
+            process.communicate()
+        assert process.returncode == 1
 
-    process = lab.start("lab", "up")
-    before = _read_until(process, "Release argocd creating")
+    with lab.start("lab", "up") as process:
+        before = _read_until(process, "Release argocd creating")
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode != 0
     assert "was killed; its lock is released" in before
     assert "creating was interrupted" in before
-    process.send_signal(signal.SIGINT)
-    assert process.stdout
-    process.stdout.read()
-    assert process.wait() != 0
     assert not lab.state().get("pending_operations"), "after an interrupt Pulumi finishes what it began, and saves"
 
     assert "5 of 5 nodes Ready" in lab.up().output
