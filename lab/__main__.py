@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from lab.hints import Hint
-from lab.recovery import abandoned_lock, release_lock, settle_interrupted
+from lab.recovery import abandoned_lock, end_orphans, release_lock, settle_interrupted
 from lab.stack import REPOSITORY, SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
 from lab.summary import summarise
 from sandbox import lifecycle
@@ -129,8 +129,12 @@ def _reachable(name: str) -> Stack:
 
 def _recover(stack: Stack, tools: Toolchain) -> None:
     if pid := abandoned_lock(stack):
-        console.print(f"    the command that held this stack (pid {pid}) was killed; its lock is released")
+        ended = end_orphans(stack)
         release_lock(stack)
+        console.print(
+            f"    the command that held this stack (pid {pid}) was killed; its lock is released"
+            + (f" and {ended} processes that it left are ended" if ended else "")
+        )
     for line in settle_interrupted(stack, tools):
         console.print(f"    {line}")
 

@@ -34,7 +34,7 @@ _KNOWN: Final = (
         Hint("a server's certificate is not trusted", "export SSL_CERT_FILE=<the CA's certificate>"),
     ),
     (
-        r"no SSH session with|connection refused|no such host|i/o timeout|no route to host|unreachable|Connection refused",
+        r"no SSH session with|connection refused|no such host|i/o timeout|no route to host|unreachable",
         Hint("something that the program talks to does not answer", "{look}"),
     ),
     (

@@ -1,5 +1,6 @@
 """What a killed command leaves behind: its lock, and operations of which Pulumi does not know how they ended."""
 
+import contextlib
 import json
 import os
 import socket
@@ -30,6 +31,24 @@ def abandoned_lock(stack: Stack) -> int | None:
         if lock.get("hostname") == socket.gethostname() and not psutil.pid_exists(int(lock["pid"])):
             return int(lock["pid"])
     return None
+
+
+def end_orphans(stack: Stack) -> int:
+    """End what a killed Pulumi has left running, and return how many; its plugins would go on changing the lab."""
+    orphans = [process for process in psutil.process_iter() if _is_orphan(process, stack.mark)]
+    for process in orphans:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(orphans, timeout=10)
+    return len(orphans)
+
+
+def _is_orphan(process: psutil.Process, mark: str) -> bool:
+    try:
+        marked = process.environ().get("HOMELAB_COMMAND") == mark
+        return marked and "pulumi" not in {one.name() for one in (process, *process.parents())}
+    except psutil.Error:
+        return False
 
 
 def release_lock(stack: Stack) -> None:

@@ -53,7 +53,7 @@ class Stack:
         with subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=dict(self.environment),
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -85,7 +85,7 @@ class Stack:
         done = subprocess.run(
             self._command(*arguments),
             cwd=folder,
-            env=dict(self.environment),
+            env=self._environment,
             input=stdin if stdin is not None else "",
             capture_output=True,
             text=True,
@@ -95,6 +95,15 @@ class Stack:
             said = (done.stderr or done.stdout).strip()
             raise StackError(f"pulumi {shlex.join(arguments[:2])}: {said}", hint_for(said, self.name))
         return done.stdout
+
+    @property
+    def mark(self) -> str:
+        """What the processes of a command carry as HOMELAB_COMMAND, to be known when the command is gone."""
+        return f"{self.environment['PULUMI_BACKEND_URL']}#{self.name}"
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**self.environment, "HOMELAB_COMMAND": self.mark}
 
     def _command(self, *arguments: str) -> list[str]:
         return ["pulumi", *arguments, "--stack", self.name, "--non-interactive"]

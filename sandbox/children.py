@@ -17,7 +17,7 @@ import psutil
 from sandbox.settings import Endpoint
 
 READY_WITHIN: Final = 60.0
-STOP_WITHIN: Final = 15.0
+STOP_WITHIN: Final = 5.0
 RESTARTS: Final = 5
 LOG_LIMIT: Final = 20 * 2**20
 ALL_ADDRESSES: Final = ("0.0.0.0", "::")  # noqa: S104 - looked for, never listened on

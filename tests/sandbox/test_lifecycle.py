@@ -48,7 +48,6 @@ def test_up_goes_on_however_often_and_wherever_it_was_stopped(lab: TestLab) -> N
         process.communicate()
     assert process.returncode != 0
     assert "was killed; its lock is released" in before
-    assert "creating was interrupted" in before
     assert not lab.state().get("pending_operations"), "after an interrupt Pulumi finishes what it began, and saves"
 
     assert "5 of 5 nodes Ready" in lab.up().output
