@@ -56,7 +56,7 @@ def test_a_machine_that_is_off_fails_the_refresh_by_name(provisioned: TestLab) -
         refused = provisioned.run("lab", "refresh", expect=1)
     finally:
         provisioned.run("lab", "up")  # the state knows by now that the machine is off
-        eventually(lambda: provisioned.ready()["k3s-agent-2"] == "True", 60, "k3s-agent-2 is Ready again")
+        eventually(lambda: provisioned.ready().get("k3s-agent-2") == "True", 60, "k3s-agent-2 is Ready again")
     assert "k3s-agent-2: no SSH session with" in refused.output
     assert "something that the program talks to does not answer" in refused.output
     assert "next: python -m sandbox status" in refused.output
