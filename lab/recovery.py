@@ -12,7 +12,7 @@ from urllib.parse import urlparse
 
 import psutil
 
-from lab.stack import Stack, StackError
+from lab.stack import PROJECT, Stack, StackError
 from sandbox.pki import write_private
 from toolchain import Toolchain
 
@@ -21,16 +21,21 @@ KUBECONFIG: Final = "pulumi-python:dynamic/k3s:Kubeconfig"
 
 
 def abandoned_lock(stack: Stack) -> int | None:
-    """Return the process id in the stack's lock if that process is gone from this machine; local backends only."""
+    """Return the process id in the stack's lock if that process is gone from this machine; local backends only.
+
+    A lock that may be somebody's, beside one that is not, is not to be broken with it.
+    """
     backend = urlparse(stack.environment["PULUMI_BACKEND_URL"])
     if backend.scheme != "file":
         return None
     folder = Path(f"{backend.netloc}{backend.path}").expanduser() / ".pulumi" / "locks"
-    for file in folder.glob(f"**/{stack.name}/*.json"):
+    abandoned: int | None = None
+    for file in folder.glob(f"**/{PROJECT}/{stack.name}/*.json"):
         lock = json.loads(file.read_text())
-        if lock.get("hostname") == socket.gethostname() and not psutil.pid_exists(int(lock["pid"])):
-            return int(lock["pid"])
-    return None
+        if lock.get("hostname") != socket.gethostname() or psutil.pid_exists(int(lock["pid"])):
+            return None
+        abandoned = int(lock["pid"])
+    return abandoned
 
 
 def end_orphans(stack: Stack) -> int:

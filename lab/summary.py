@@ -29,8 +29,8 @@ class Summary:
         table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name, value in {**self.layers, **self.addresses}.items():
             table.add_row(f"[bold]{name}[/]", value)
-        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times.items())
-        table.add_row("[bold]Time[/]", f"{sum(times.values()):.1f} s ({spent})")
+        spent = "\n".join(f"{seconds:.1f} s {name}" for name, seconds in times.items())
+        table.add_row("[bold]Time[/]", f"{sum(times.values()):.1f} s in all\n{spent}")
         return table
 
 
@@ -49,11 +49,13 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
         write_private(kubeconfig, outputs["kubeconfig"].encode())
         nodes = _get(stack, tools, kubeconfig, "nodes")
         applications = _get(stack, tools, kubeconfig, "applications.argoproj.io", "--namespace", "argocd")
-    ready = [n for n in nodes if any(c["type"] == "Ready" and c["status"] == "True" for c in n["status"]["conditions"])]
+    ready = [node for node in nodes if _is_ready(node)]
+    missing = sorted(outputs["nodes"].keys() - {node["metadata"]["name"] for node in nodes})
     versions = sorted({node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes})
     well = {a["metadata"]["name"]: _standing(a) for a in applications}
     healthy = [name for name, standing in well.items() if standing == "Synced, Healthy"]
     problems = [f"only {len(ready)} of {len(nodes)} nodes are Ready"] if len(ready) < len(nodes) else []
+    problems += [f"node {name} is not in the cluster" for name in missing]
     problems += [f"application {name} is {standing}" for name, standing in well.items() if name not in healthy]
     return Summary(
         layers={
@@ -64,10 +66,15 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
         },
         addresses={
             "Kubernetes": outputs["api_url"],
-            "Nodes": ", ".join(f"{name} {address}" for name, address in outputs["nodes"].items()),
+            "Nodes": "\n".join(f"{name} {address}" for name, address in outputs["nodes"].items()),
         },
         problems=tuple(problems),
     )
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node["status"].get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _standing(application: dict[str, Any]) -> str:

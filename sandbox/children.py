@@ -106,16 +106,19 @@ class Child:
         if program.log.exists() and program.log.stat().st_size > LOG_LIMIT:
             program.log.replace(program.log.with_suffix(".log.1"))
         with program.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *program.arguments,
-                env=dict(program.environment),
-                cwd=program.folder,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=end_with_parent,
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *program.arguments,
+                    env=dict(program.environment),
+                    cwd=program.folder,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=end_with_parent,
+                )
+            except OSError as error:
+                raise ChildError(f"{program.name} can't be run: {error}") from error
         logger.info("%s started (pid %d)", program.name, self._process.pid)
         try:
             await asyncio.wait_for(self._until_ready(self._process), READY_WITHIN)

@@ -18,6 +18,10 @@ class NotRunningError(RuntimeError):
     """No supervisor answers."""
 
 
+class RefusedError(RuntimeError):
+    """The supervisor answers that it can't; the message is what it said."""
+
+
 def application(
     token: str, status: Callable[[], dict[str, Any]], refresh: Callable[[], Awaitable[None]]
 ) -> web.Application:
@@ -36,7 +40,10 @@ def application(
         return web.json_response(status())
 
     async def post_refresh(_: web.Request) -> web.Response:
-        await refresh()
+        try:
+            await refresh()
+        except RuntimeError as error:
+            raise web.HTTPInternalServerError(text=f"{error}\n") from error
         return web.json_response({})
 
     app = web.Application(middlewares=[authenticate])
@@ -64,6 +71,7 @@ class Control:
 
         Raises:
             NotRunningError: nothing answers.
+            RefusedError: one of them is not valid.
         """
         self._call("POST", "/refresh")
 
@@ -79,7 +87,8 @@ class Control:
                     f"https://{self._settings.control}{path}",
                     headers={"Authorization": f"Bearer {token}"},
                 )
-                answer.raise_for_status()
         except httpx.TransportError as error:
             raise NotRunningError("the sandbox is not running") from error
+        if answer.is_error:
+            raise RefusedError(answer.text.strip())
         return dict(answer.json())

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psutil
 
 from sandbox.children import last_line
-from sandbox.control import Control, NotRunningError
+from sandbox.control import Control, NotRunningError, RefusedError
 from sandbox.settings import REPOSITORY, Settings
 
 START_WITHIN: Final = 60.0
@@ -40,12 +40,15 @@ def start(settings: Settings) -> dict[str, Any]:
     """Start the supervisor, or have a running one read charts and manifests anew; return its status.
 
     Raises:
-        SandboxError: it ends or is not ready in time.
+        SandboxError: it ends, is not ready in time, or can't read them.
     """
     control = Control(settings)
     if running_pid(settings):
         status = _until_ready(settings, control, None)
-        control.refresh()
+        try:
+            control.refresh()
+        except (NotRunningError, RefusedError) as error:
+            raise SandboxError(f"charts and manifests were not read anew: {error}") from error
         return status
     settings.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.logs.mkdir(exist_ok=True)

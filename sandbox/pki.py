@@ -107,9 +107,8 @@ class Authority:
         if not (pair.certificate.exists() and pair.key.exists()):
             return False
         certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
-        named: set[x509.GeneralName] = set()
-        if hosts:
-            named = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        extensions = (extension.value for extension in certificate.extensions)
+        named = {name for value in extensions if isinstance(value, x509.SubjectAlternativeName) for name in value}
         return named == {_alternative(h) for h in hosts} and (
             certificate.not_valid_after_utc - datetime.now(UTC) > RENEW_BEFORE
         )

@@ -32,7 +32,7 @@ class Settings:
     network: str = DEFAULT_NETWORK
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"127\.(25[0-5]|2[0-4]\d|1?\d?\d)", self.network):
+        if not re.fullmatch(r"127\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])", self.network):
             raise ValueError(
                 f"HOMELAB_SANDBOX_NETWORK is {self.network!r}; give two numbers of loopback, such as 127.11"
             )

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from sandbox.children import Child, ChildError, Program, environment
 from sandbox.cluster.cluster import Cluster, JoinError
 from sandbox.cluster.controlplane import Tools
+from sandbox.cluster.kubeconfig import kubeconfig
 from sandbox.pki import Authority, write_private
 from sandbox.settings import Endpoint, Settings
 
@@ -126,32 +126,16 @@ class Workloads:
             pod.service_account, pod.namespace, request
         )
         plane = self._cluster.control_plane
-        content = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "in-cluster",
-                    "cluster": {"server": plane.server, "certificate-authority": str(plane.authority.certificate)},
-                }
-            ],
-            "users": [{"name": "in-cluster", "user": {"token": answer.status.token}}],
-            "contexts": [
-                {
-                    "name": "in-cluster",
-                    "context": {"cluster": "in-cluster", "user": "in-cluster", "namespace": pod.namespace},
-                }
-            ],
-            "current-context": "in-cluster",
-        }
         path = self._folder / f"{pod.service_account}.kubeconfig"
-        write_private(path, yaml.safe_dump(content).encode())
+        user = {"token": answer.status.token}
+        write_private(path, kubeconfig(plane.server, plane.authority.certificate, user, pod.namespace))
         return path
 
     async def _redis(self, _: Pod, password: str) -> Program:
+        pair = self._authority.issue("argocd-redis", hosts=[self._sandbox.redis.host])
         return self._program(
             "argocd-redis",
-            [str(self._tools.executable("redis")), str(self._sandbox.redis)],
+            [str(self._tools.executable("redis")), str(self._sandbox.redis), str(pair.certificate), str(pair.key)],
             {"REDIS_PASSWORD": password},
             self._sandbox.redis,
         )
@@ -214,7 +198,13 @@ class Workloads:
         )
 
     def _argocd(self, name: str, flags: Mapping[str, object], extra: Mapping[str, str], endpoint: Endpoint) -> Program:
-        arguments = [str(self._tools.executable("argocd")), f"--redis={self._sandbox.redis}", "--loglevel=warn"]
+        arguments = [
+            str(self._tools.executable("argocd")),
+            f"--redis={self._sandbox.redis}",
+            "--redis-use-tls",
+            f"--redis-ca-certificate={self._authority.certificate}",
+            "--loglevel=warn",
+        ]
         tools = ":".join(dict.fromkeys(str(self._tools.executable(t).parent) for t in ("helm", "argocd")))
         inherited = environment(HOME=str(self._folder))
         return self._program(

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from kubernetes_asyncio import client, config
 
-from sandbox.children import ChildError
 from sandbox.cluster.controlplane import ClusterSettings, ControlPlane, Tools
 from sandbox.cluster.kubelet import Kubelet, NodeFacts
 from sandbox.pki import write_private
@@ -67,7 +66,7 @@ class Cluster:
 
     @property
     def quorum(self) -> bool:
-        return len(self._running) > len(self._state.members) // 2
+        return len(self._running.keys() & set(self._state.members)) > len(self._state.members) // 2
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -100,16 +99,18 @@ class Cluster:
                 self._come_back(node)
             elif "server" in settings:
                 self._join(settings)
-                self._state.members.append(node)
+                self._add_member(node)
             else:
                 self._create(node, settings)
             self._running[node] = address
             try:
                 if self.quorum and not self.control_plane.running:
+                    await self._stop_control_plane()  # one of its processes may have been given up
                     await self._start_control_plane()
-            except ChildError:
+            except BaseException:
                 self._running.pop(node)
                 self._state = before
+                await self._stop_control_plane()
                 raise
             self._save()
 
@@ -229,6 +230,13 @@ class Cluster:
             raise JoinError(
                 f"failed to validate server configuration: critical configuration value mismatch: {different}"
             )
+
+    def _add_member(self, node: str) -> None:
+        if node in self._state.members:
+            raise JoinError(
+                "etcd cluster join failed: duplicate node name found, please use a unique name for this node"
+            )
+        self._state.members.append(node)
 
     def _come_back(self, node: str) -> None:
         if node not in self._state.members:

@@ -7,19 +7,19 @@ import base64
 import logging
 import secrets
 import shutil
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.children import Child, Program, environment
-from sandbox.pki import Authority, KeyPair, write_private
+from sandbox.cluster.health import Ready
+from sandbox.cluster.kubeconfig import certificate_user, kubeconfig
+from sandbox.pki import Authority, write_private
 from sandbox.settings import Endpoint, Settings
 
 ADMIN = "kubernetes-admin"
@@ -70,21 +70,8 @@ class ControlPlane:
         """Return the file of a kubeconfig with a client certificate for ``user`` in ``group``."""
         pair = self.authority.issue(f"client-{name}", common_name=user, organization=group)
         path = self.folder / f"{name}.kubeconfig"
-        write_private(path, yaml.safe_dump(self.kubeconfig_content(pair, self.server)).encode())
+        write_private(path, kubeconfig(self.server, self.authority.certificate, certificate_user(pair)))
         return path
-
-    def kubeconfig_content(self, pair: KeyPair, server: str) -> dict[str, object]:
-        """Return a kubeconfig in the shape that K3s writes, everything embedded."""
-        authority = {"certificate-authority-data": _base64(self.authority.certificate), "server": server}
-        user = {"client-certificate-data": _base64(pair.certificate), "client-key-data": _base64(pair.key)}
-        return {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "default", "cluster": authority}],
-            "users": [{"name": "default", "user": user}],
-            "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
-            "current-context": "default",
-        }
 
     async def start(self, settings: ClusterSettings) -> None:
         """Start every process in order; each is ready before the next begins.
@@ -116,7 +103,7 @@ class ControlPlane:
         """Delete the cluster's data and certificates."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _program(self, name: str, arguments: Mapping[str, object], listens: Endpoint, ready: "Ready") -> Program:
+    def _program(self, name: str, arguments: Mapping[str, object], listens: Endpoint, ready: Ready) -> Program:
         flags = [f"--{key}={value}" for key, value in arguments.items()]
         return Program(
             name=name,
@@ -284,26 +271,3 @@ class ControlPlane:
             }
             write_private(path, yaml.safe_dump(content).encode())
         return path
-
-
-class Ready:
-    """Asks a health endpoint, over verified TLS, whether a component is ready."""
-
-    def __init__(self, url: str, authority: Authority, client: KeyPair | None = None) -> None:
-        self._url = url
-        self._authority = authority
-        self._client = client
-
-    async def __call__(self) -> bool:
-        context = ssl.create_default_context(cafile=str(self._authority.certificate))
-        if self._client:
-            context.load_cert_chain(self._client.certificate, self._client.key)
-        try:
-            async with httpx.AsyncClient(verify=context, timeout=5, trust_env=False) as client:
-                return (await client.get(self._url)).is_success
-        except httpx.TransportError:
-            return False
-
-
-def _base64(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()

@@ -6,6 +6,7 @@ A command it does not know exits with 127, as a shell would: the stand-in never 
 import argparse
 import asyncio
 import hashlib
+import os
 import platform
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -86,11 +87,11 @@ class Shell:
             return await command(Call(call.machine, arguments, call.stdin, root))
         except (UsageError, ValueError) as error:
             return Result(2, error=f"{name}: {error}")
-        except FileNotFoundError as error:
-            missing = str(error.filename).removeprefix(str(call.machine.disk.root))
-            return Result(1, error=f"{name}: {missing}: No such file or directory")
         except PermissionError as error:
             return Result(1, error=f"{name}: {error}: Permission denied")
+        except OSError as error:
+            path = str(error.filename2 or error.filename).removeprefix(str(call.machine.disk.root))
+            return Result(1, error=f"{name}: {path}: {os.strerror(error.errno or 0)}")
 
     async def _cloud_init(self, call: Call) -> Result:
         if list(call.arguments[:1]) != ["status"]:

@@ -16,7 +16,7 @@ class Disk:
         """Return where ``path`` really is.
 
         Raises:
-            ValueError: the path is not absolute.
+            ValueError: the path is not absolute, or a symbolic link on it leads out of the machine.
         """
         pure = PurePosixPath(path)
         if not pure.is_absolute():
@@ -27,7 +27,10 @@ class Disk:
                 del parts[-1:]
             else:
                 parts.append(part)
-        return self.root.joinpath(*parts)
+        target = self.root.joinpath(*parts)
+        if not target.resolve().is_relative_to(self.root.resolve()):
+            raise ValueError(f"{path}: leads out of the machine")
+        return target
 
     def exists(self, path: str) -> bool:
         return self.locate(path).exists()

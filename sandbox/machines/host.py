@@ -7,6 +7,7 @@ import shlex
 import shutil
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 import asyncssh
 
@@ -27,9 +28,13 @@ logger = logging.getLogger(__name__)
 class Access(asyncssh.SSHServer):
     """Lets in the user that cloud-init made, with the keys that cloud-init was given, and nobody else."""
 
-    def __init__(self, specification: Specification) -> None:
+    def __init__(self, specification: Specification, connections: "WeakSet[asyncssh.SSHServerConnection]") -> None:
         self._user = specification.user
         self._keys = asyncssh.import_authorized_keys("\n".join(specification.authorized_keys) + "\n")
+        self._connections = connections
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connections.add(conn)
 
     def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - everyone has to prove something
         return True
@@ -51,6 +56,8 @@ class MachineHost:
         self._cluster = cluster
         self._machines: dict[int, RunningMachine] = {}
         self._servers: dict[int, asyncssh.SSHAcceptor] = {}
+        self._connections: dict[int, WeakSet[asyncssh.SSHServerConnection]] = {}
+        self._commands: dict[int, set[asyncio.Task[None]]] = {}
         self._starting: dict[int, asyncio.Task[None]] = {}
 
     @property
@@ -69,11 +76,12 @@ class MachineHost:
         if specification.address is None or not specification.user:
             machine.log("cloud-init", "no address or no user was given: the machine runs, and nobody can reach it")
             return
+        connections = self._connections[vm_id] = WeakSet()
         try:
             self._servers[vm_id] = await asyncssh.listen(
                 str(specification.address),
                 SSH_PORT,
-                server_factory=lambda: Access(specification),
+                server_factory=lambda: Access(specification, connections),
                 server_host_keys=[_host_key(disk)],
                 process_factory=lambda process: self._serve(machine, process),
                 encoding=None,
@@ -92,6 +100,12 @@ class MachineHost:
                 await task
         if server := self._servers.pop(vm_id, None):
             server.close()
+        for connection in self._connections.pop(vm_id, ()):
+            connection.abort()
+        commands = self._commands.pop(vm_id, set())
+        for command in commands:
+            command.cancel()
+        await asyncio.gather(*commands, return_exceptions=True)
         if machine := self._machines.pop(vm_id, None):
             for unit in list(machine.active):
                 await machine.stop(unit)
@@ -118,6 +132,10 @@ class MachineHost:
             await self.halt(vm_id)
 
     async def _serve(self, machine: RunningMachine, process: "asyncssh.SSHServerProcess[bytes]") -> None:
+        if command := asyncio.current_task():
+            commands = self._commands.setdefault(machine.specification.vm_id, set())
+            commands.add(command)
+            command.add_done_callback(commands.discard)
         try:
             result = await self._execute(machine, process)
         except (asyncssh.Error, OSError) as error:

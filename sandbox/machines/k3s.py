@@ -10,6 +10,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 
 from sandbox.children import ChildError
 from sandbox.cluster.cluster import Cluster, JoinError
+from sandbox.cluster.kubeconfig import certificate_user, kubeconfig
 from sandbox.cluster.kubelet import NodeFacts
 from sandbox.machines.machine import RunningMachine, ServiceError
 
@@ -56,6 +57,8 @@ class K3s:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        # By VM id, the node that runs there: the configuration may name another one by the time that it is stopped.
+        self._nodes: dict[int, str] = {}
 
     async def start(self, machine: RunningMachine, unit: str) -> None:
         """Start K3s on ``machine`` as its unit file says.
@@ -66,12 +69,17 @@ class K3s:
         try:
             await self._start(machine, unit)
         except (JoinError, ChildError, ApiException) as error:
-            await self._cluster.silence(machine.name)
+            await self.stop(machine)
             machine.log(unit, f'level=fatal msg="{error}"')
             raise ServiceError(str(error)) from error
+        except BaseException:
+            await self.stop(machine)
+            raise
 
     async def stop(self, machine: RunningMachine) -> None:
-        await self._cluster.silence(self._node_name(machine))
+        """Have the node of ``machine`` fall silent, if it has one."""
+        if node := self._nodes.pop(machine.specification.vm_id, None):
+            await self._cluster.silence(node)
 
     async def _start(self, machine: RunningMachine, unit: str) -> None:
         version = version_of(machine)
@@ -79,22 +87,25 @@ class K3s:
             raise JoinError(f"{unit}.service: Failed at step EXEC spawning {BINARY}: No such file or directory")
         role = self._role(machine, unit)
         settings = self._settings(machine, role)
+        name = str(settings.get("node-name") or machine.name)
         machine.log(unit, f'level=info msg="Starting k3s {role} {version}"')
         if role == "server":
             await self._cluster.start_server(
-                self._node_name(machine),
+                name,
                 str(settings.get("node-ip") or machine.specification.address),
                 settings,
                 has_datastore=machine.disk.exists(DATASTORE),
             )
-            machine.disk.write(DATASTORE, self._node_name(machine).encode())
+            self._nodes[machine.specification.vm_id] = name
+            machine.disk.write(DATASTORE, name.encode())
             await self._cluster.until_api_answers()
             self._write_kubeconfig(machine)
         else:
             await self._cluster.until_api_answers()
             self._cluster.check_agent(settings)
-        await self._add_node(machine, role, settings, version)
-        machine.log(unit, f'level=info msg="Node {self._node_name(machine)} is up"')
+        await self._add_node(machine, name, role, settings, version)
+        self._nodes[machine.specification.vm_id] = name
+        machine.log(unit, f'level=info msg="Node {name} is up"')
 
     def _role(self, machine: RunningMachine, unit: str) -> str:
         content = machine.disk.read(machine.unit_file(unit)).decode()
@@ -110,6 +121,8 @@ class K3s:
             settings = yaml.safe_load(machine.disk.read(CONFIG)) or {}
         except yaml.YAMLError as error:
             raise JoinError(f"{CONFIG}: {error}") from error
+        if not isinstance(settings, dict):
+            raise JoinError(f"{CONFIG}: it holds no mapping")
         known = SERVER_KEYS if role == "server" else AGENT_KEYS
         for key in settings:
             if str(key).rstrip("+") not in known:
@@ -118,25 +131,21 @@ class K3s:
             raise JoinError("--server is required")
         if role == "agent" and not settings.get("token"):
             raise JoinError("--token is required")
-        return dict(settings)
-
-    def _node_name(self, machine: RunningMachine) -> str:
-        if machine.disk.exists(CONFIG):
-            settings = yaml.safe_load(machine.disk.read(CONFIG)) or {}
-            return str(settings.get("node-name") or machine.name)
-        return machine.name
+        return settings
 
     def _write_kubeconfig(self, machine: RunningMachine) -> None:
         plane = self._cluster.control_plane
         pair = plane.authority.issue("client-k3s-admin", common_name="system:admin", organization="system:masters")
-        content = plane.kubeconfig_content(pair, "https://127.0.0.1:6443")
-        machine.disk.write(KUBECONFIG, yaml.safe_dump(content).encode())
+        user = certificate_user(pair)
+        machine.disk.write(KUBECONFIG, kubeconfig("https://127.0.0.1:6443", plane.authority.certificate, user))
 
-    async def _add_node(self, machine: RunningMachine, role: str, settings: dict[str, Any], version: str) -> None:
-        name = self._node_name(machine)
+    async def _add_node(
+        self, machine: RunningMachine, name: str, role: str, settings: dict[str, Any], version: str
+    ) -> None:
         plane = self._cluster.control_plane
         pair = plane.authority.issue(f"node-{name}", common_name=f"system:node:{name}", organization="system:nodes")
-        machine.disk.write(KUBELET_KUBECONFIG, yaml.safe_dump(plane.kubeconfig_content(pair, plane.server)).encode())
+        user = certificate_user(pair)
+        machine.disk.write(KUBELET_KUBECONFIG, kubeconfig(plane.server, plane.authority.certificate, user))
         if not machine.disk.exists(NODE_PASSWORD):
             machine.disk.write(NODE_PASSWORD, secrets.token_hex(16).encode())
         labels = dict(label.split("=", 1) for label in settings.get("node-label", ()))

@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import subprocess
+from typing import Any
 
 import asyncssh
 import psutil
@@ -138,12 +139,13 @@ def test_a_machine_lets_in_only_the_key_that_cloud_init_was_given(
 
 
 def test_argo_cd_repairs_what_is_changed_by_hand(provisioned: TestLab) -> None:
+    def hub() -> dict[str, Any]:
+        return dict(provisioned.kubectl("get", "deployment", "hub", "--namespace=hub"))
+
+    before = hub()["metadata"]["generation"]
     provisioned.kubectl("scale", "deployment", "hub", "--namespace=hub", "--replicas=0")
-
-    def replicas() -> int:
-        return int(provisioned.kubectl("get", "deployment", "hub", "--namespace=hub")["spec"]["replicas"])
-
-    eventually(lambda: replicas() == 2, 60, "the hub has its replicas back")
+    eventually(lambda: hub()["spec"]["replicas"] == 2, 60, "the hub has its replicas back")
+    assert hub()["metadata"]["generation"] >= before + 2, "once for the change, once for its repair"
 
 
 def test_a_change_by_hand_on_a_node_is_drift_and_up_repairs_it(provisioned: TestLab) -> None:
