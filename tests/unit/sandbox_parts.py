@@ -1,5 +1,6 @@
 """Parts of the sandbox for its tests: a cluster without processes, machines on loopback, and an HTTPS server."""
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -16,9 +17,8 @@ from aiohttp import web
 from sandbox.children import ChildError
 from sandbox.cluster import cluster
 from sandbox.cluster.controlplane import ClusterSettings, ControlPlane
-from sandbox.machines import k3s
+from sandbox.machines import host, k3s
 from sandbox.machines.commands import Shell
-from sandbox.machines.host import MachineHost
 from sandbox.mirror.releases import k3s_binary
 from sandbox.pki import Authority
 from sandbox.proxmox import Machine
@@ -120,7 +120,8 @@ class Lab:
 
     root: Path
     cluster: cluster.Cluster
-    host: MachineHost
+    host: host.MachineHost
+    port: int
     sessions: list[asyncssh.SSHClientConnection] = field(default_factory=list)
 
     async def boot(self, number: int = 11, **changes: Any) -> "Login":
@@ -128,9 +129,15 @@ class Lab:
         return await self.login(number)
 
     async def login(self, number: int = 11, **options: Any) -> "Login":
-        connection = await connect(number, **options)
+        connection = await self.connect(number, **options)
         self.sessions.append(connection)
         return Login(connection)
+
+    async def connect(self, number: int = 11, **options: Any) -> asyncssh.SSHClientConnection:
+        defaults: dict[str, Any] = {"username": USER, "client_keys": [KEY], "known_hosts": None}
+        return await asyncssh.connect(
+            f"127.0.7.{number}", self.port, config=None, agent_path=None, **(defaults | options)
+        )
 
     def disk(self, number: int = 11) -> Path:
         return self.root / "machines" / str(100 + number) / "disk"
@@ -176,17 +183,16 @@ def unit_of(role: str) -> str:
     return "k3s" if role == "server" else "k3s-agent"
 
 
-async def connect(number: int = 11, **options: Any) -> asyncssh.SSHClientConnection:
-    defaults: dict[str, Any] = {"username": USER, "client_keys": [KEY], "known_hosts": None}
-    return await asyncssh.connect(f"127.0.7.{number}", 2222, config=None, agent_path=None, **(defaults | options))
-
-
 @asynccontextmanager
 async def machines(root: Path, trust: ssl.SSLContext | None = None) -> AsyncIterator[Lab]:
     """Machines on loopback with a fake cluster; all are off at the end."""
-    with fake_cluster(root) as made:
+    # Not the port that machines have, so that two runs of the tests do not meet.
+    with socket.create_server(("127.0.7.11", 0)) as probe:
+        port = probe.getsockname()[1]
+    with fake_cluster(root) as made, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "SSH_PORT", port)
         shell = Shell(made, NoTools(), trust or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        lab = Lab(root, made, MachineHost(root / "machines", k3s.K3s(made), shell, made))
+        lab = Lab(root, made, host.MachineHost(root / "machines", k3s.K3s(made), shell, made), port)
         try:
             yield lab
         finally:

@@ -127,5 +127,6 @@ def test_the_table_has_every_line_and_the_time_of_each_step(lab: Lab) -> None:
     with console.capture() as shown:
         console.print(lab.summarise().table({"toolchain": 1.0, "pulumi up": 20.5}))
     text = shown.get()
-    assert "server-1 127.10.0.11, agent-1 127.10.0.21" in text
-    assert "21.5 s (toolchain 1.0 s, pulumi up 20.5 s)" in text
+    assert "server-1 127.10.0.11" in text
+    assert "agent-1 127.10.0.21" in text
+    assert all(line in text for line in ("21.5 s in all", "1.0 s toolchain", "20.5 s pulumi up"))

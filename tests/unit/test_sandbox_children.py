@@ -65,7 +65,7 @@ def test_a_child_runs_until_it_is_stopped(tmp_path: Path) -> None:
         pid = child.pid
         assert child.running
         assert pid is not None
-        assert psutil.Process(pid).name() == "sleep"
+        assert psutil.pid_exists(pid)
         await child.stop()
         assert not child.running
         assert child.pid is None

@@ -161,6 +161,19 @@ def test_a_member_that_was_removed_comes_back_only_with_an_empty_datastore(tmp_p
     in_a_lab(tmp_path, work)
 
 
+def test_the_cluster_ends_when_its_last_server_is_wiped_and_the_next_one_is_another(tmp_path: Path) -> None:
+    async def work(lab: Lab) -> None:
+        await started(lab, 11, FIRST)
+        session = await lab.login()
+        await session.root("systemctl disable --now k3s")
+        await session.root("rm -rf /etc/rancher /var/lib/rancher")
+        assert not lab.cluster.exists
+        await session.install_k3s("server", {**FIRST, "token": "another"})
+        assert await session.start_k3s() == ""
+
+    in_a_lab(tmp_path, work)
+
+
 def test_a_rebuilt_machine_gets_its_name_back_only_after_its_node_was_deleted(tmp_path: Path) -> None:
     async def work(lab: Lab) -> None:
         await started(lab, 11, FIRST)
@@ -192,7 +205,7 @@ def test_a_node_that_is_renamed_while_it_runs_falls_silent_under_its_old_name(tm
 def test_an_agent_waits_for_the_api_and_gives_up_with_the_servers_that_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.cluster.cluster.API_WITHIN", 0.4)
+    monkeypatch.setattr("sandbox.cluster.cluster.API_WITHIN", 0.2)
 
     async def work(lab: Lab) -> None:
         await started(lab, 11, FIRST)

@@ -18,17 +18,19 @@ from sandbox.credentials import Credentials
 from sandbox.lifecycle import SandboxError
 from sandbox.mirror.charts import ChartError
 from sandbox.pki import Authority
-from sandbox.settings import REPOSITORY, Endpoint, Settings
+from sandbox.settings import Endpoint, Settings
 from sandbox.supervisor import AlreadyRunningError, exclusive
 from tests.unit.sandbox_parts import https
 
+# Holds the lock as `exclusive` does, without the time that importing the supervisor takes.
 HOLDER = """
-import pathlib, sys, time
-from sandbox.settings import Settings
-from sandbox.supervisor import exclusive
-with exclusive(Settings(pathlib.Path(sys.argv[1]))):
-    print("held", flush=True)
-    time.sleep(60)
+import fcntl, os, sys, time
+file = open(sys.argv[1], "a+")
+fcntl.flock(file, fcntl.LOCK_EX)
+file.write(str(os.getpid()))
+file.flush()
+print("held", flush=True)
+time.sleep(60)
 """
 
 
@@ -128,8 +130,9 @@ def test_one_supervisor_holds_a_sandbox_which_is_its_owners_only(settings: Setti
 
 
 def test_a_supervisor_that_is_killed_holds_nothing(settings: Settings) -> None:
-    command = [sys.executable, "-c", HOLDER, str(settings.root)]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+    settings.root.mkdir()
+    command = [sys.executable, "-IS", "-c", HOLDER, str(settings.lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         assert lifecycle.running_pid(settings) == process.pid

@@ -15,7 +15,7 @@ from sandbox.machines import k3s
 from sandbox.machines.disk import Disk
 from sandbox.mirror import releases
 from sandbox.pki import Authority
-from tests.unit.sandbox_parts import KEY, VERSION, Lab, Login, connect, https, machine, machines
+from tests.unit.sandbox_parts import KEY, VERSION, Lab, Login, https, machine, machines
 
 CURL = "curl --fail --silent --show-error --location --retry 3"
 
@@ -63,7 +63,7 @@ def test_a_machine_that_could_not_be_reached_in_a_real_lab_runs_and_does_not_ans
             (running,) = lab.host.running
             assert said in running.journal[-1]
             with pytest.raises(ConnectionRefusedError):
-                await connect()
+                await lab.connect()
 
     asyncio.run(scenario())
 
@@ -199,6 +199,12 @@ def test_no_path_leads_out_of_the_disk(tmp_path: Path, command: str) -> None:
             assert outside.read_text() == "precious"
 
     on_a_machine(tmp_path, work)
+
+
+def test_above_the_root_of_a_machine_is_its_root(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.write("/etc/there", b"content")
+    assert disk.read("/../etc/./folder/../../etc/there") == b"content"
 
 
 def test_a_relative_path_is_refused(tmp_path: Path) -> None:
@@ -373,7 +379,7 @@ def test_power_off_ends_sessions_and_what_they_were_doing(tmp_path: Path) -> Non
         with pytest.raises((asyncssh.Error, OSError)):
             await session.connection.run("uname -m", check=True)
         with pytest.raises(ConnectionRefusedError):
-            await connect()
+            await lab.connect()
 
     on_a_machine(tmp_path, work)
 
@@ -406,7 +412,7 @@ def test_a_halted_machine_keeps_its_disk_and_a_discarded_one_leaves_nothing(tmp_
         assert list((tmp_path / "machines").iterdir()) == []
         assert lab.host.running == ()
         with pytest.raises(ConnectionRefusedError):
-            await connect()
+            await lab.connect()
 
     on_a_machine(tmp_path, work)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sandbox import pki
 from sandbox.pki import Authority, KeyPair, write_private
@@ -75,6 +76,8 @@ def test_a_server_of_another_authority_is_not_trusted(authority: Authority, tmp_
 def test_a_pair_without_hosts_is_for_clients_only(authority: Authority) -> None:
     server, client = authority.issue("api", hosts=["127.0.7.41"]), authority.issue("admin")
     assert handshake(server, authority.certificate, "127.0.7.41", client) == "welcome"
+    purposes = read(client).extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(client, authority.certificate, "127.0.7.41")
 
@@ -136,7 +139,7 @@ def test_a_client_that_becomes_a_server_is_renewed_too(authority: Authority) -> 
 
 
 def test_an_authority_with_a_key_of_another_kind_says_how_to_have_a_new_one(authority: Authority) -> None:
-    other = rsa.generate_private_key(65537, 2048)
+    other = ed25519.Ed25519PrivateKey.generate()
     pem = other.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
