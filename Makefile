@@ -3,6 +3,8 @@ STACK ?= dev
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+# A file's tests stay together: they may share addresses.
+FAST_TESTS := $(RUN) pytest -m "not sandbox" --numprocesses auto --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help up preview refresh destroy down wipe status kubeconfig env test test-unit check format lock
 
@@ -38,11 +40,12 @@ env: $(VENV)/ready ## print exports for plain pulumi: eval "$(make -s env)"
 	@$(RUN) lab env --stack $(STACK)
 
 test: $(VENV)/ready ## set up, then run all tests
+	@$(FAST_TESTS)
 	@$(RUN) toolchain
-	@$(RUN) pytest
+	@$(RUN) pytest -m sandbox
 
 test-unit: $(VENV)/ready ## run the tests that need no toolchain
-	@$(RUN) pytest -m "not sandbox"
+	@$(FAST_TESTS)
 
 check: $(VENV)/ready ## lint, formatting, types
 	@$(RUN) ruff check

@@ -15,7 +15,7 @@ from lab.stack import REPOSITORY, SANDBOX_STACK, Stack, StackError, exports, rea
 from lab.summary import summarise
 from sandbox import lifecycle
 from sandbox.pki import write_private
-from sandbox.settings import Settings
+from sandbox.settings import Settings, SettingsError
 from toolchain import Toolchain, ToolchainError, ensure
 
 app = typer.Typer(help="Operate a lab.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -151,7 +151,7 @@ def _guarded(work: Callable[[], None]) -> None:
         _fail(str(error), "read the messages above, mend what they name, and run the same command again")
     except (ToolchainError, lifecycle.SandboxError) as error:
         _fail(str(error), "mend what it names, then run: make up")
-    except ValueError as error:
+    except SettingsError as error:
         _fail(str(error), "unset HOMELAB_SANDBOX_NETWORK")
     except KeyboardInterrupt:
         errors.print("\ninterrupted; run the same command again to go on")

@@ -18,6 +18,7 @@ from toolchain import Toolchain
 
 HELM_RELEASE: Final = "kubernetes:helm.sh/v3:Release"
 KUBECONFIG: Final = "pulumi-python:dynamic/k3s:Kubeconfig"
+NAMESPACE: Final = "kubernetes:core/v1:Namespace"
 
 
 def abandoned_lock(stack: Stack) -> int | None:
@@ -79,7 +80,11 @@ def settle_interrupted(stack: Stack, tools: Toolchain) -> list[str]:
     lines = _settle_pending(stack, exported, pending) if pending else []
     kinds = {resource["type"] for resource in resources}
     if KUBECONFIG in kinds and HELM_RELEASE not in kinds:
-        lines += _uninstall_unfinished(stack, tools)
+        begun = [
+            operation["resource"]["inputs"] for operation in pending if operation["resource"]["type"] == HELM_RELEASE
+        ]
+        ours = {resource["inputs"]["metadata"]["name"] for resource in resources if resource["type"] == NAMESPACE}
+        lines += _uninstall_unfinished(stack, tools, {(one["namespace"], one["name"]) for one in begun}, ours)
     return lines
 
 
@@ -99,8 +104,14 @@ def _settle_pending(stack: Stack, exported: dict[str, Any], pending: list[dict[s
     return lines
 
 
-def _uninstall_unfinished(stack: Stack, tools: Toolchain) -> list[str]:
-    """Remove the releases that Helm began: the state has none, so nothing else depends on them yet."""
+def _uninstall_unfinished(
+    stack: Stack, tools: Toolchain, begun: set[tuple[str, str]], namespaces: set[str]
+) -> list[str]:
+    """Remove the releases that Helm began and Pulumi does not know; nothing else depends on them yet.
+
+    They are those whose namespace and name are in ``begun``, however far they came, and what Helm itself calls
+    unfinished in ``namespaces``, which the program made. An operator's own releases are neither.
+    """
     shown = json.loads(stack.read("stack", "export", "--show-secrets"))
     kubeconfig = next(r for r in shown["deployment"]["resources"] if r["type"] == KUBECONFIG)["outputs"]["kubeconfig"]
     with tempfile.TemporaryDirectory() as folder:
@@ -119,9 +130,12 @@ def _uninstall_unfinished(stack: Stack, tools: Toolchain) -> list[str]:
                 raise StackError(f"helm {arguments[0]}: {done.stderr.strip()}")
             return done.stdout
 
-        # K3s installs charts of its own, into kube-system.
-        releases = json.loads(helm("list", "--all", "--all-namespaces", "--output=json"))
-        unfinished = [release for release in releases if release["namespace"] != "kube-system"]
+        unfinished = [
+            release
+            for release in json.loads(helm("list", "--all", "--all-namespaces", "--output=json"))
+            if (release["namespace"], release["name"]) in begun
+            or (release["namespace"] in namespaces and release["status"] != "deployed")
+        ]
         for release in unfinished:
             helm("uninstall", release["name"], f"--namespace={release['namespace']}", "--wait")
     return [f"Release {release['name']}: its half-made installation is removed" for release in unfinished]

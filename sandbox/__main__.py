@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sandbox import lifecycle
-from sandbox.control import Control, NotRunningError
-from sandbox.settings import Settings
+from sandbox.control import Control, NotRunningError, RefusedError
+from sandbox.settings import Settings, SettingsError
 
 app = typer.Typer(help="The embedded lab: start, stop and look at it.", no_args_is_help=True, add_completion=False)
 console = Console(highlight=False)
@@ -56,6 +56,8 @@ def status() -> None:
     except NotRunningError as error:
         errors.print(f"{error}\n  next: make up")
         raise typer.Exit(3) from None
+    except RefusedError as error:
+        _fail(str(error), "make down && make up")
     services = Table("service", "state", "address", "pid", "restarts", box=None, pad_edge=False)
     for service in known["services"]:
         colour = "red" if service["state"] == "dead" else "green"
@@ -121,7 +123,7 @@ def _print_log(log: Path, lines: int, *, follow: bool) -> None:
 def _settings() -> Settings:
     try:
         return Settings.from_environment()
-    except ValueError as error:
+    except SettingsError as error:
         _fail(str(error), "unset HOMELAB_SANDBOX_NETWORK")
 
 

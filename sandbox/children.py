@@ -19,6 +19,7 @@ from sandbox.settings import Endpoint
 READY_WITHIN: Final = 60.0
 STOP_WITHIN: Final = 5.0
 RESTARTS: Final = 5
+STEADY_AFTER: Final = 60.0
 LOG_LIMIT: Final = 20 * 2**20
 ALL_ADDRESSES: Final = ("0.0.0.0", "::")  # noqa: S104 - looked for, never listened on
 
@@ -55,6 +56,7 @@ class Child:
     problem: str = ""
     _process: asyncio.subprocess.Process | None = None
     _watch: asyncio.Task[None] | None = None
+    _in_a_row: int = 0
     _stopping: bool = field(default=False, repr=False)
 
     @property
@@ -137,15 +139,19 @@ class Child:
 
     async def _stay_up(self) -> None:
         while not self._stopping and self._process:
+            begun = asyncio.get_running_loop().time()
             code = await self._process.wait()
+            if asyncio.get_running_loop().time() - begun > STEADY_AFTER:
+                self._in_a_row = 0
             self.problem = self._obituary(code)
             logger.error("%s", self.problem)
             while True:
-                if self.restarts >= RESTARTS:
+                if self._in_a_row >= RESTARTS:
                     logger.error("%s was restarted %d times and is given up", self.program.name, RESTARTS)
                     return
+                self._in_a_row += 1
                 self.restarts += 1
-                await asyncio.sleep(min(2.0 ** (self.restarts - 1), 10.0))
+                await asyncio.sleep(min(2.0 ** (self._in_a_row - 1), 10.0))
                 try:
                     await self._spawn()
                 except ChildError as error:

@@ -118,4 +118,4 @@ def wipe(settings: Settings) -> None:
 
 
 def _is_sandbox(root: Path) -> bool:
-    return not any(root.iterdir()) or (root / "supervisor.lock").exists()
+    return not any(root.iterdir()) or any((root / known).exists() for known in ("supervisor.lock", "credentials.json"))

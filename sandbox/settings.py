@@ -14,6 +14,10 @@ PROXMOX_NODES: Final = ("pve1", "pve2", "pve3")
 SSH_PORT: Final = 2222
 
 
+class SettingsError(ValueError):
+    """A variable of the environment says what no sandbox can have."""
+
+
 class Endpoint(NamedTuple):
     """An address and a TCP port that something of the sandbox listens on."""
 
@@ -33,7 +37,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"127\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])", self.network):
-            raise ValueError(
+            raise SettingsError(
                 f"HOMELAB_SANDBOX_NETWORK is {self.network!r}; give two numbers of loopback, such as 127.11"
             )
 
@@ -42,7 +46,7 @@ class Settings:
         """Read HOMELAB_SANDBOX (a folder) and HOMELAB_SANDBOX_NETWORK (``127.N``); both have defaults.
 
         Raises:
-            ValueError: the network is not two numbers of loopback.
+            SettingsError: the network is not two numbers of loopback.
         """
         root = Path(os.environ.get("HOMELAB_SANDBOX") or REPOSITORY / ".sandbox")
         return cls(root.absolute(), os.environ.get("HOMELAB_SANDBOX_NETWORK") or DEFAULT_NETWORK)

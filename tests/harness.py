@@ -1,5 +1,6 @@
 """Run a program against recording mocks and look at every registration. Only this file uses the SDK's internals."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from pulumi.runtime import mocks, rpc, settings
 
 CREDENTIALED = ("kubernetes", "proxmoxve")
 SECRET = rpc._special_sig_key
+_LOOP = asyncio.new_event_loop()
 
 
 class _Echo(mocks.Mocks):
@@ -77,10 +79,16 @@ class Recording(mocks.MockMonitor):
                 assert urn in self.outputs, f"{urn} never called register_outputs"
 
 
+def use_event_loop() -> None:
+    """Set the current event loop: the SDK wants one, and `asyncio.run` in an earlier test leaves none behind."""
+    asyncio.set_event_loop(_LOOP)
+
+
 def record(
     program: Callable[[], object], *, stack: str = "dev", outputs: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Recording:
     """Run `program` to its end, every registration included. `outputs` adds what a resource type would compute."""
+    use_event_loop()
     settings.set_root_resource(None)  # else exports leak from one run to the next
     recording = Recording(outputs or {})
     pulumi.runtime.set_mocks(recording.mocks, "homelab", stack, preview=False, monitor=recording)

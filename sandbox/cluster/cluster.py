@@ -208,7 +208,7 @@ class Cluster:
                 ClusterSettings(
                     cluster_cidr=str(settings.get("cluster-cidr", "10.42.0.0/16")),
                     service_cidr=str(settings.get("service-cidr", "10.43.0.0/16")),
-                    tls_san=tuple(settings.get("tls-san", ())),
+                    tls_san=(san,) if isinstance(san := settings.get("tls-san", ()), str) else tuple(san),
                     secrets_encryption=bool(settings.get("secrets-encryption", False)),
                 )
             ),

@@ -188,8 +188,9 @@ class Shell:
         return await self._change_unit(call.machine, unit, given.verb, now=given.now)
 
     async def _change_unit(self, machine: RunningMachine, unit: str, verb: str, *, now: bool) -> Result:
-        if verb not in ("stop", "disable") and not machine.disk.exists(machine.unit_file(unit)):
-            return Result(5, error=f"Failed to {verb} {unit}.service: Unit {unit}.service not found.")
+        if not machine.disk.exists(machine.unit_file(unit)) and unit not in machine.active:
+            code = 1 if verb in ("enable", "disable") else 5
+            return Result(code, error=f"Failed to {verb} {unit}.service: Unit {unit}.service does not exist.")
         if verb == "enable":
             machine.enable(unit)
         elif verb == "disable":

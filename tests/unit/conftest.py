@@ -6,10 +6,16 @@ import pulumi
 import pytest
 
 from providers import k3s_node, k3s_steps, kubeconfig, ssh
+from tests.harness import use_event_loop
 from tests.unit.fake_node import PRIVATE, USER, Boot, FakeCluster, FakeMachine, Loop
 
 # An output that ends in a string is a fault of the program, not a line of its log.
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
+
+
+@pytest.fixture(autouse=True)
+def _a_current_event_loop() -> None:
+    use_event_loop()
 
 
 @pytest.fixture(autouse=True)

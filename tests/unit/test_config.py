@@ -16,7 +16,14 @@ from tests.harness import is_output_secret, record
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "root@pam!pulumi=11111111-2222-3333-4444-555555555555"
-MISSING = object()
+
+
+class Missing:
+    def __repr__(self) -> str:
+        return "missing"
+
+
+MISSING = Missing()
 
 
 def stack_file(stack: str) -> dict[str, Any]:

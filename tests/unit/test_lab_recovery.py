@@ -19,7 +19,16 @@ from lab.stack import Stack, StackError
 URN = "urn:pulumi:dev::homelab::"
 MACHINE = {"urn": f"{URN}proxmoxve:index/vmLegacy:VmLegacy::server-1", "type": "proxmoxve:index/vmLegacy:VmLegacy"}
 NODE = {"urn": f"{URN}pulumi-python:dynamic/k3s:Node::server-1", "type": "pulumi-python:dynamic/k3s:Node"}
-RELEASE = {"urn": f"{URN}{recovery.HELM_RELEASE}::argocd", "type": recovery.HELM_RELEASE}
+RELEASE = {
+    "urn": f"{URN}{recovery.HELM_RELEASE}::argocd",
+    "type": recovery.HELM_RELEASE,
+    "inputs": {"name": "argocd", "namespace": "argocd"},
+}
+NAMESPACE = {
+    "urn": f"{URN}{recovery.NAMESPACE}::argocd",
+    "type": recovery.NAMESPACE,
+    "inputs": {"metadata": {"name": "argocd"}},
+}
 KUBECONFIG = {
     "urn": f"{URN}{recovery.KUBECONFIG}::kubeconfig",
     "type": recovery.KUBECONFIG,
@@ -200,10 +209,20 @@ class Helm:
         return [line.split(" --kubeconfig")[0] for line in (self.folder / "helm.log").read_text().splitlines()]
 
 
-def test_a_half_made_release_is_uninstalled_and_what_k3s_installed_stays(tmp_path: Path) -> None:
+def release(name: str, namespace: str, status: str) -> dict[str, str]:
+    return {"name": name, "namespace": namespace, "status": status}
+
+
+def test_a_half_made_release_is_uninstalled_and_an_operators_own_stay(tmp_path: Path) -> None:
     helm = Helm(tmp_path)
-    helm.answer([{"name": "argocd", "namespace": "argocd"}, {"name": "traefik", "namespace": "kube-system"}])
-    stack = stack_in(tmp_path, resources=[MACHINE, KUBECONFIG])
+    helm.answer(
+        [
+            release("argocd", "argocd", "pending-install"),
+            release("theirs", "argocd", "deployed"),
+            release("traefik", "kube-system", "failed"),
+        ]
+    )
+    stack = stack_in(tmp_path, resources=[MACHINE, KUBECONFIG, NAMESPACE])
     lines = settle_interrupted(stack, helm)  # type: ignore[arg-type]
     assert lines == ["Release argocd: its half-made installation is removed"]
     assert [line for line in helm.commands() if line.startswith("uninstall")] == [
@@ -213,9 +232,19 @@ def test_a_half_made_release_is_uninstalled_and_what_k3s_installed_stays(tmp_pat
     assert (tmp_path / "mode").read_text() == "600\n"
 
 
+def test_a_release_that_helm_finished_and_pulumi_never_noted_is_uninstalled(tmp_path: Path) -> None:
+    helm = Helm(tmp_path)
+    helm.answer([release("argocd", "argocd", "deployed"), release("theirs", "argocd", "deployed")])
+    stack = stack_in(tmp_path, pending=[{"type": "creating", "resource": RELEASE}], resources=[KUBECONFIG, NAMESPACE])
+    settle_interrupted(stack, helm)  # type: ignore[arg-type]
+    assert [line for line in helm.commands() if line.startswith("uninstall")] == [
+        "uninstall argocd --namespace=argocd --wait"
+    ]
+
+
 def test_releases_are_left_alone_once_the_state_has_one(tmp_path: Path) -> None:
     helm = Helm(tmp_path)
-    helm.answer([{"name": "argocd", "namespace": "argocd"}])
+    helm.answer([release("argocd", "argocd", "failed")])
     stack = stack_in(tmp_path, resources=[KUBECONFIG, RELEASE])
     assert settle_interrupted(stack, helm) == []  # type: ignore[arg-type]
     assert not (tmp_path / "helm.log").exists()
@@ -223,7 +252,7 @@ def test_releases_are_left_alone_once_the_state_has_one(tmp_path: Path) -> None:
 
 def test_a_release_that_cannot_be_removed_is_told_in_the_words_of_helm(tmp_path: Path) -> None:
     helm = Helm(tmp_path)
-    helm.answer([{"name": "argocd", "namespace": "argocd"}], code=1)
-    stack = stack_in(tmp_path, resources=[KUBECONFIG])
+    helm.answer([release("argocd", "argocd", "failed")], code=1)
+    stack = stack_in(tmp_path, resources=[KUBECONFIG, NAMESPACE])
     with pytest.raises(StackError, match="helm uninstall: release: not found"):
         settle_interrupted(stack, helm)  # type: ignore[arg-type]

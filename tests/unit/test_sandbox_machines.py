@@ -300,11 +300,14 @@ def test_options_that_the_stand_in_does_not_know_are_refused(tmp_path: Path) -> 
     on_a_machine(tmp_path, work)
 
 
-def test_a_unit_that_is_not_there_can_be_neither_enabled_nor_started(tmp_path: Path) -> None:
+def test_a_unit_that_is_not_there_cannot_be_changed(tmp_path: Path) -> None:
     async def work(_: Lab, session: Login) -> None:
-        for verb in ("enable", "start", "restart"):
+        for verb, code in {"enable": 1, "disable": 1, "start": 5, "stop": 5, "restart": 5}.items():
             answer = await session.root(f"systemctl {verb} k3s")
-            assert (answer.code, answer.error) == (5, f"Failed to {verb} k3s.service: Unit k3s.service not found.\n")
+            assert (answer.code, answer.error) == (
+                code,
+                f"Failed to {verb} k3s.service: Unit k3s.service does not exist.\n",
+            )
         state = await session.run("systemctl is-active k3s")
         assert (state.code, state.out) == (3, "inactive\n")
 
