@@ -56,6 +56,7 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
             summary = summarise(chosen, tools)
         console.print()
         console.print(summary.table(times))
+        console.print(f"\nlook around: export KUBECONFIG=$(make -s STACK={stack} kubeconfig); make status; make help")
         if summary.problems:
             raise StackError("the lab is provisioned, but not all of it is well: " + "; ".join(summary.problems))
 
