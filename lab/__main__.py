@@ -66,7 +66,7 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
 @app.command()
 def preview(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
     """Show what `up` would change."""
-    _guarded(lambda: _stack(stack).stream("preview", *(more or ())))
+    _guarded(lambda: _reachable(stack, if_provisioned=True).stream("preview", *(more or ())))
 
 
 @app.command()
@@ -121,10 +121,15 @@ def _stack(name: str) -> Stack:
     return real_stack(tools, name)
 
 
-def _reachable(name: str) -> Stack:
-    """Return the stack, unless it is the sandbox's and the sandbox is off: its providers would retry for minutes."""
-    if name == SANDBOX_STACK and not lifecycle.running_pid(Settings.from_environment()):
-        raise StackError("the sandbox is not running", Hint("it was stopped or never started", "make up"))
+def _reachable(name: str, *, if_provisioned: bool = False) -> Stack:
+    """Return the stack, unless it is the sandbox's and the sandbox is off: its providers would retry for minutes.
+
+    ``if_provisioned`` lets a sandbox pass that holds nothing yet, and of which nothing has to be asked.
+    """
+    settings = Settings.from_environment()
+    needed = name == SANDBOX_STACK and (lifecycle.has_cluster(settings) or not if_provisioned)
+    if needed and not lifecycle.running_pid(settings):
+        raise StackError("the sandbox is not running", Hint("it was stopped or never started", "python -m sandbox up"))
     return _stack(name)
 
 

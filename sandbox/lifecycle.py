@@ -36,6 +36,11 @@ def running_pid(settings: Settings) -> int | None:
     return None
 
 
+def has_cluster(settings: Settings) -> bool:
+    """Return whether the sandbox holds a cluster, running or not."""
+    return (settings.root / "cluster.json").exists()
+
+
 def start(settings: Settings) -> dict[str, Any]:
     """Start the supervisor, or have a running one read charts and manifests anew; return its status.
 

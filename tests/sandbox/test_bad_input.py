@@ -42,10 +42,12 @@ def test_a_wrong_passphrase_is_called_one(provisioned: TestLab) -> None:
 def test_a_lab_that_is_off_is_told_at_once_with_the_next_command(provisioned: TestLab) -> None:
     provisioned.run("sandbox", "down")
     try:
-        refused = [provisioned.run("lab", command, expect=1) for command in ("refresh", "destroy")]
+        refused = [provisioned.run("lab", command, expect=1) for command in ("preview", "refresh", "destroy")]
     finally:
         provisioned.run("sandbox", "up")
-    assert all("the sandbox is not running" in one.output and "next: make up" in one.output for one in refused)
+    assert all(
+        "the sandbox is not running" in one.output and "next: python -m sandbox up" in one.output for one in refused
+    )
     assert all(one.seconds < 5 for one in refused)
     provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
 
