@@ -11,11 +11,11 @@ from rich.console import Console
 
 from lab.hints import Hint
 from lab.recovery import abandoned_lock, end_orphans, release_lock, settle_interrupted
-from lab.stack import REPOSITORY, SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
+from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
 from lab.summary import summarise
 from sandbox import lifecycle
 from sandbox.pki import write_private
-from sandbox.settings import Settings, SettingsError
+from sandbox.settings import REPOSITORY, Settings, SettingsError
 from toolchain import Toolchain, ToolchainError, ensure
 
 app = typer.Typer(help="Operate a lab.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -48,7 +48,7 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
             with step("sandbox", times):
                 lifecycle.start(Settings.from_environment())
         with step("stack", times):
-            chosen = _stack(stack)
+            chosen = _stack(stack, tools)
             _recover(chosen, tools)
         with step("pulumi up", times):
             chosen.stream("up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
@@ -86,7 +86,7 @@ def destroy(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
 @app.command()
 def unlock(stack: StackName = SANDBOX_STACK) -> None:
     """Break the lock that a killed command left on the stack."""
-    _guarded(lambda: release_lock(_stack(stack)))
+    _guarded(lambda: release_lock(_stack(stack, ensure())))
     console.print(f"stack {stack} is unlocked")
 
 
@@ -96,7 +96,7 @@ def kubeconfig(stack: StackName = SANDBOX_STACK) -> None:
 
     def work() -> None:
         path = REPOSITORY / ".kube" / stack
-        write_private(path, _stack(stack).read("stack", "output", "kubeconfig", "--show-secrets").encode())
+        write_private(path, _stack(stack, ensure()).read("stack", "output", "kubeconfig", "--show-secrets").encode())
         typer.echo(path)
 
     _guarded(work)
@@ -107,15 +107,14 @@ def env(stack: StackName = SANDBOX_STACK) -> None:
     """Print what to export so that plain `pulumi` works on the stack: eval "$(python -m lab env)"."""
 
     def work() -> None:
-        variables = dict(_stack(stack).environment) | {"PULUMI_STACK": stack}
+        variables = dict(_stack(stack, ensure()).environment) | {"PULUMI_STACK": stack}
         names = [name for name in variables if name.startswith(("PULUMI_", "HOMELAB_"))]
         typer.echo(exports(variables, ["PATH", "SSL_CERT_FILE", *sorted(names)]))
 
     _guarded(work)
 
 
-def _stack(name: str) -> Stack:
-    tools = ensure()
+def _stack(name: str, tools: Toolchain) -> Stack:
     if name == SANDBOX_STACK:
         return sandbox_stack(tools, Settings.from_environment())
     return real_stack(tools, name)
@@ -130,7 +129,7 @@ def _reachable(name: str, *, if_provisioned: bool = False) -> Stack:
     needed = name == SANDBOX_STACK and (lifecycle.has_cluster(settings) or not if_provisioned)
     if needed and not lifecycle.running_pid(settings):
         raise StackError("the sandbox is not running", Hint("it was stopped or never started", "python -m sandbox up"))
-    return _stack(name)
+    return _stack(name, ensure())
 
 
 def _recover(stack: Stack, tools: Toolchain) -> None:

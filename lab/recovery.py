@@ -2,18 +2,15 @@
 
 import contextlib
 import json
-import os
 import socket
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlparse
 
 import psutil
 
+from lab.cluster import cluster_programs
 from lab.stack import PROJECT, Stack, StackError
-from sandbox.pki import write_private
 from toolchain import Toolchain
 
 HELM_RELEASE: Final = "kubernetes:helm.sh/v3:Release"
@@ -114,18 +111,10 @@ def _uninstall_unfinished(
     """
     shown = json.loads(stack.read("stack", "export", "--show-secrets"))
     kubeconfig = next(r for r in shown["deployment"]["resources"] if r["type"] == KUBECONFIG)["outputs"]["kubeconfig"]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kubeconfig"
-        write_private(path, str(json.loads(kubeconfig["plaintext"])).encode())
+    with cluster_programs(tools, str(json.loads(kubeconfig["plaintext"]))) as run:
 
         def helm(*arguments: str) -> str:
-            done = subprocess.run(
-                [str(tools.executable("helm")), *arguments, f"--kubeconfig={path}"],
-                env={**os.environ, "HOME": folder},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = run("helm", *arguments)
             if done.returncode:
                 raise StackError(f"helm {arguments[0]}: {done.stderr.strip()}")
             return done.stdout

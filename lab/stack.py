@@ -17,10 +17,9 @@ from lab.hints import Hint, hint_for
 from sandbox.children import end_with_parent
 from sandbox.credentials import Credentials
 from sandbox.pki import write_private
-from sandbox.settings import DEFAULT_NETWORK, Settings
+from sandbox.settings import DEFAULT_NETWORK, REPOSITORY, Settings
 from toolchain import Toolchain
 
-REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PROJECT: Final = "homelab"
 SANDBOX_STACK: Final = "dev"
 

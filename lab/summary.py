@@ -1,18 +1,15 @@
 """How the lab stands after `up`, asked of the lab itself and not of what Pulumi believes."""
 
 import json
-import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from lab.cluster import Run, cluster_programs
 from lab.stack import Stack, StackError
-from sandbox.pki import write_private
 from toolchain import Toolchain
 
 
@@ -44,11 +41,9 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
     deployment = json.loads(stack.read("stack", "export"))["deployment"]
     kinds = Counter(resource["type"] for resource in deployment.get("resources", ()))
     hosts = {r["inputs"].get("nodeName") for r in deployment["resources"] if r["type"].endswith(":VmLegacy")}
-    with tempfile.TemporaryDirectory() as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
-        write_private(kubeconfig, outputs["kubeconfig"].encode())
-        nodes = _get(stack, tools, kubeconfig, "nodes")
-        applications = _get(stack, tools, kubeconfig, "applications.argoproj.io", "--namespace", "argocd")
+    with cluster_programs(tools, outputs["kubeconfig"]) as run:
+        nodes = _get(run, "nodes")
+        applications = _get(run, "applications.argoproj.io", "--namespace", "argocd")
     ready = [node for node in nodes if _is_ready(node)]
     missing = sorted(outputs["nodes"].keys() - {node["metadata"]["name"] for node in nodes})
     versions = sorted({node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes})
@@ -83,21 +78,8 @@ def _standing(application: dict[str, Any]) -> str:
     return f"{sync or 'not synced'}, {health or 'health unknown'}"
 
 
-def _get(stack: Stack, tools: Toolchain, kubeconfig: Path, *what: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [
-            str(tools.executable("kubectl")),
-            f"--kubeconfig={kubeconfig}",
-            "get",
-            *what,
-            "--output=json",
-            "--request-timeout=20s",
-        ],
-        env=dict(stack.environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _get(run: Run, *what: str) -> list[dict[str, Any]]:
+    done = run("kubectl", "get", *what, "--output=json", "--request-timeout=20s")
     if done.returncode:
         raise StackError(f"the cluster does not answer: {done.stderr.strip()}")
     return list(json.loads(done.stdout)["items"])

@@ -57,6 +57,7 @@ class Child:
     _process: asyncio.subprocess.Process | None = None
     _watch: asyncio.Task[None] | None = None
     _in_a_row: int = 0
+    # Not only a cancelled watch: wait_for of Python 3.11 can lose a cancellation that comes as it ends.
     _stopping: bool = field(default=False, repr=False)
 
     @property

@@ -120,7 +120,6 @@ class Supervisor:
         logger.info("stopped")
 
     async def _refresh(self) -> None:
-        self._charts.mkdir(parents=True, exist_ok=True)
         await charts.build_repository(self._charts, self._tools, self._tools.directory("argocd") / "crds")
         commit = await git.snapshot(self._repository, REPOSITORY, "gitops")
         logger.info("gitops/ is commit %s", commit)
@@ -177,7 +176,6 @@ class Supervisor:
             "ready": self._ready,
             "services": services,
             "problem": self._workloads.problem,
-            "hosts": list(self._settings.proxmox),
             "machines": [
                 {
                     "name": machine.name,
@@ -189,7 +187,6 @@ class Supervisor:
                 for machine in self._machines.running
             ],
             "nodes": list(self._cluster.nodes),
-            "servers": list(self._cluster.members),
         }
 
 

@@ -166,8 +166,8 @@ class Workloads:
                 "KUBECONFIG": str(await self._kubeconfig(pod)),
                 "ARGOCD_GPG_ENABLED": "false",
                 "ARGOCD_TLS_DATA_PATH": str(trusted),
-                "ARGOCD_SSH_DATA_PATH": str(self._empty_folder("ssh")),
-                "TMPDIR": str(self._empty_folder("tmp")),
+                "ARGOCD_SSH_DATA_PATH": str(self._subfolder("ssh")),
+                "TMPDIR": str(self._subfolder("tmp")),
             },
             endpoint,
         )
@@ -177,12 +177,12 @@ class Workloads:
         tls = self._folder / "config" / "controller" / "tls"
         for file in ("tls.crt", "ca.crt"):
             write_private(tls / file, self._authority.certificate.read_bytes())
-        kubeconfig = await self._kubeconfig(pod)
+        access = await self._kubeconfig(pod)
         return self._argocd(
             "argocd-application-controller",
             {
                 "namespace": pod.namespace,
-                "kubeconfig": kubeconfig,
+                "kubeconfig": access,
                 "repo-server": str(self._sandbox.repo_server),
                 "repo-server-strict-tls": "true",
                 "metrics-port": endpoint.port,
@@ -190,7 +190,7 @@ class Workloads:
             },
             {
                 "REDIS_PASSWORD": password,
-                "KUBECONFIG": str(kubeconfig),
+                "KUBECONFIG": str(access),
                 "ARGOCD_FAKE_IN_CLUSTER": "true",
                 "HOMELAB_METRICS_ADDRESS": endpoint.host,
             },
@@ -206,13 +206,11 @@ class Workloads:
             "--loglevel=warn",
         ]
         tools = ":".join(dict.fromkeys(str(self._tools.executable(t).parent) for t in ("helm", "argocd")))
-        inherited = environment(HOME=str(self._folder))
         return self._program(
             name,
             [*arguments, *(f"--{key}={value}" for key, value in flags.items())],
             {
-                **inherited,
-                "PATH": f"{tools}:{inherited['PATH']}",
+                "PATH": f"{tools}:{environment()['PATH']}",
                 "ARGOCD_BINARY_NAME": name,
                 "ARGOCD_APP_CONF_PATH": str(self._folder / "config"),
                 **extra,
@@ -224,14 +222,14 @@ class Workloads:
         return Program(
             name=name,
             arguments=arguments,
-            environment=environment(HOME=str(self._empty_folder("."))) | dict(extra),
+            environment=environment(HOME=str(self._subfolder("."))) | dict(extra),
             log=self._sandbox.log(name),
             ready=lambda: _accepts(endpoint),
             listens=[endpoint],
             folder=self._folder,
         )
 
-    def _empty_folder(self, name: str) -> Path:
+    def _subfolder(self, name: str) -> Path:
         path = self._folder / name
         path.mkdir(parents=True, exist_ok=True)
         return path

@@ -4,7 +4,6 @@ They run while the K3s servers that asked for them hold quorum; what a server's 
 """
 
 import base64
-import logging
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -24,8 +23,6 @@ from sandbox.settings import Endpoint, Settings
 
 ADMIN = "kubernetes-admin"
 STAGES = Path(__file__).with_name("stages.yaml")
-
-logger = logging.getLogger(__name__)
 
 
 class Tools(Protocol):

@@ -1,6 +1,5 @@
 """K3s as a service of a machine: reads the file that K3s reads, refuses what it refuses, and joins the cluster."""
 
-import logging
 import re
 import secrets
 from typing import Any, Final
@@ -40,8 +39,6 @@ SERVER_KEYS: Final = AGENT_KEYS | frozenset(
     supervisor-metrics advertise-address advertise-port bind-address https-listen-port default-local-storage-path
     servicelb-namespace helm-job-image datastore-endpoint""".split()  # noqa: SIM905
 )
-
-logger = logging.getLogger(__name__)
 
 
 def version_of(machine: RunningMachine) -> str | None:

@@ -25,14 +25,17 @@ async def build_repository(folder: Path, tools: Tools, argocd_crds: Path) -> Non
     Raises:
         ChartError: a chart is not valid.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    work = folder / "work"
+    fresh = folder.with_name(f"{folder.name}.new")  # what is served stays whole until the new one is
+    shutil.rmtree(fresh, ignore_errors=True)
+    work = fresh / "work"
     shutil.copytree(SOURCES, work)
     shutil.copytree(argocd_crds, work / "argo-cd" / "crds", ignore=shutil.ignore_patterns("kustomization.yaml"))
     charts = sorted(path.parent for path in work.glob("*/Chart.yaml"))
-    await _helm(tools, folder, "package", *map(str, charts), "--destination", str(folder))
-    await _helm(tools, folder, "repo", "index", str(folder))
+    await _helm(tools, fresh, "package", *map(str, charts), "--destination", str(fresh))
+    await _helm(tools, fresh, "repo", "index", str(fresh))
     shutil.rmtree(work)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.replace(folder)
 
 
 async def _helm(tools: Tools, home: Path, *arguments: str) -> None:

@@ -14,7 +14,6 @@ from sandbox.proxmox.state import Guest, Host, Task
 from sandbox.proxmox.storages import summary
 
 VERSION: Final = {"version": "9.0.11", "release": "9.0", "repoid": "3bf5476b8a4699e2"}
-MIB: Final = 1024**2
 
 
 async def _version(_: Call) -> object:

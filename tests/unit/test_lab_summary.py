@@ -28,7 +28,9 @@ class Lab:
         (self.folder / "applications").write_text(json.dumps({"items": self.applications}))
         script = self.folder / name
         if not script.exists():
-            script.write_text(f'#!/bin/sh\necho "$1" >> {self.folder}/used\ncat {self.folder}/"${{3%%.*}}"\n')
+            script.write_text(
+                f'#!/bin/sh\nfor last; do :; done\necho "$last" >> {self.folder}/used\ncat {self.folder}/"${{2%%.*}}"\n'
+            )
             script.chmod(0o755)
         return script
 
