@@ -121,6 +121,15 @@ def environment(tools: Toolchain, extra: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def local_backend(folder: Path) -> str:
+    """Return the URL of a backend in ``folder``.
+
+    Without ``metadata=skip`` each state file has a second one beside it that is not written atomically: a Pulumi that
+    is killed may leave it empty, and then nothing can read the state (gocloud.dev/blob/fileblob, setAttrs).
+    """
+    return f"file://{folder}?metadata=skip"
+
+
 def sandbox_stack(tools: Toolchain, settings: Settings) -> Stack:
     """Return the stack that lives in the sandbox of ``settings``, made when it does not exist yet.
 
@@ -141,7 +150,7 @@ def sandbox_stack(tools: Toolchain, settings: Settings) -> Stack:
     variables = environment(
         tools,
         {
-            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_BACKEND_URL": local_backend(backend),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
             "PULUMI_OPTION_CONFIG_FILE": str(config_file),
             "SSL_CERT_FILE": str(settings.authority),
@@ -191,7 +200,7 @@ def real_stack(tools: Toolchain, name: str) -> Stack:
             ),
         )
     # Pulumi's own default for a local backend, unless the operator has chosen another one.
-    backend = os.environ.get("PULUMI_BACKEND_URL", "file://~")
+    backend = os.environ.get("PULUMI_BACKEND_URL", local_backend(Path.home()))
     return Stack(name, environment(tools, {"PULUMI_BACKEND_URL": backend}), config_file)
 
 

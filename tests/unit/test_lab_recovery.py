@@ -59,7 +59,9 @@ class FakeStack(Stack):
 
 
 def stack_in(folder: Path, **known: Any) -> FakeStack:
-    return FakeStack("dev", {"PULUMI_BACKEND_URL": f"file://{folder}"}, folder / "Pulumi.dev.yaml", **known)
+    return FakeStack(
+        "dev", {"PULUMI_BACKEND_URL": f"file://{folder}?metadata=skip"}, folder / "Pulumi.dev.yaml", **known
+    )
 
 
 def lock(folder: Path, pid: int, hostname: str = "", stack: str = "homelab/dev", name: str = "a") -> None:

@@ -24,8 +24,9 @@ PULUMI = """\
 echo "$*" >> "$RECORD/commands"
 case "$1 $2" in
     "stack init")
-        mkdir -p "${PULUMI_BACKEND_URL#file://}/.pulumi/stacks/homelab"
-        touch "${PULUMI_BACKEND_URL#file://}/.pulumi/stacks/homelab/dev.json"
+        backend="${PULUMI_BACKEND_URL#file://}" && backend="${backend%%[?]*}"
+        mkdir -p "$backend/.pulumi/stacks/homelab"
+        touch "$backend/.pulumi/stacks/homelab/dev.json"
         echo "encryptionsalt: v1:salt" >> "$PULUMI_OPTION_CONFIG_FILE" ;;
     "config set")
         cat > "$RECORD/stdin"
@@ -165,7 +166,7 @@ def test_the_operators_passphrase_never_replaces_the_sandboxs(
     monkeypatch.setenv("PULUMI_BACKEND_URL", "https://api.pulumi.com")
     variables = sandbox_stack(tools, settings).environment
     assert "PULUMI_CONFIG_PASSPHRASE" not in variables
-    assert variables["PULUMI_BACKEND_URL"] == f"file://{settings.root}/state"
+    assert variables["PULUMI_BACKEND_URL"] == f"file://{settings.root}/state?metadata=skip"
     assert variables["SSL_CERT_FILE"] == str(settings.authority)
 
 
@@ -179,7 +180,7 @@ def test_a_real_stack_uses_the_operators_backend_and_passphrase(tools: Any, monk
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/secrets/passphrase")
     stack = real_stack(tools, "prod")
     assert stack.config_file == REPOSITORY / "Pulumi.prod.yaml"
-    assert stack.environment["PULUMI_BACKEND_URL"] == "file://~"
+    assert stack.environment["PULUMI_BACKEND_URL"] == f"file://{Path.home()}?metadata=skip"
     assert stack.environment["PULUMI_CONFIG_PASSPHRASE_FILE"] == "/secrets/passphrase"
     assert "SSL_CERT_FILE" not in stack.environment.keys() - os.environ.keys()
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://states")
