@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python -m
 # A file's tests stay together: they may share addresses.
 FAST_TESTS := $(RUN) pytest -m "not sandbox" --numprocesses auto --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help up preview refresh destroy down wipe status kubeconfig env test test-unit check format lock
+.PHONY: help up plan preview refresh destroy down wipe status kubeconfig env test test-unit check docs format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ help: ## list the targets
 
 up: $(VENV)/ready ## set up, then provision the whole lab
 	@$(RUN) lab up --stack $(STACK)
+
+plan: $(VENV)/ready ## show whether the lab fits its hosts, nodes and disks
+	@$(RUN) lab plan --stack $(STACK)
 
 preview: $(VENV)/ready ## show what `up` would change
 	@$(RUN) lab preview --stack $(STACK)
@@ -52,13 +55,16 @@ check: $(VENV)/ready ## lint, formatting, types
 	@$(RUN) ruff format --check
 	@$(RUN) mypy
 
+docs: $(VENV)/ready ## write the pages that are made from the code
+	@$(RUN) config.reference > docs/configuration.md
+
 format: $(VENV)/ready ## put the formatting right
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
 lock: $(VENV)/ready ## resolve requirements.in into requirements.txt
-	@$(RUN) uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" requirements.in --output-file requirements.txt
+	@$(RUN) uv pip compile --quiet --upgrade --generate-hashes --python-version=3.11 \
+		requirements.in --output-file=requirements.txt
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -5,32 +5,38 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.delivery import Application, ApplicationArgs, GitSource
+from components.delivery import Application as Delivered
+from components.delivery import ApplicationArgs, GitSource, Overlay
+from config.model import Application
+from config.workloads import Requests
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubArgs:
-    """Where the manifests are and which Argo CD delivers them."""
+class AppArgs:
+    """What the lab decides about the application, where its manifests are, and which Argo CD delivers them."""
 
+    application: Application
     argocd_namespace: pulumi.Input[str]
     repository: str
     revision: str
 
 
-class Hub(pulumi.ComponentResource):
-    """Deliver Hub into a namespace that admits nothing but restricted pods."""
+class App(pulumi.ComponentResource):
+    """Deliver the folder of `gitops/` with the component's name into a namespace that admits only restricted pods."""
 
     namespace: pulumi.Output[str]
     application: pulumi.Output[str]
 
-    def __init__(self, name: str, args: HubArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the namespace and the application."""
-        super().__init__("homelab:apps:Hub", name, None, opts)
+        # Until 2026-11 the only application had a type of its own.
+        former = pulumi.ResourceOptions(aliases=[pulumi.Alias(type_="homelab:apps:Hub")])
+        super().__init__("homelab:apps:App", name, None, pulumi.ResourceOptions.merge(former, opts))
         child = pulumi.ResourceOptions(parent=self)
         home = kubernetes.core.v1.Namespace(
             name,
             metadata={
-                "name": "hub",
+                "name": name,
                 "labels": {
                     "pod-security.kubernetes.io/enforce": "restricted",
                     "pod-security.kubernetes.io/warn": "restricted",
@@ -39,13 +45,14 @@ class Hub(pulumi.ComponentResource):
             opts=child,
         )
         self.namespace = home.metadata.apply(lambda metadata: str(metadata.name))
-        delivered = Application(
+        wanted = args.application
+        overlay = Overlay(
+            name=name, image=wanted.image, replicas=wanted.replicas, requests=Requests(wanted.cpu, wanted.memory)
+        )
+        source = GitSource(repository=args.repository, revision=args.revision, path=f"gitops/{name}", overlay=overlay)
+        delivered = Delivered(
             name,
-            ApplicationArgs(
-                argocd_namespace=args.argocd_namespace,
-                namespace=self.namespace,
-                source=GitSource(repository=args.repository, revision=args.revision, path="gitops/hub"),
-            ),
+            ApplicationArgs(argocd_namespace=args.argocd_namespace, namespace=self.namespace, source=source),
             opts=child,
         )
         self.application = delivered.application

@@ -6,46 +6,30 @@ puts it into the certificates and into the kubeconfig. It installs no storage, n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pulumi
 
+from config.model.infrastructure import Node, Ssh
+from config.model.platform import Kubernetes
 from providers.generated import GeneratedToken
 from providers.k3s import K3sNode, K3sNodeArgs, Peer
 from providers.kubeconfig import K3sKubeconfig, K3sKubeconfigArgs
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemberSpec:
-    """One node: `machine` and `address` come from the layer below, so that a node waits for its machine."""
-
-    name: str
-    role: Literal["server", "agent"]
-    node_ip: str
-    machine: pulumi.Input[str]
-    address: pulumi.Input[str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SshAccess:
-    """How to be let into a member."""
-
-    user: str
-    port: int
-    private_key: pulumi.Input[str]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ClusterArgs:
-    """The members, the way to them, and what K3s is told."""
+    """The nodes, and the way to them.
 
-    members: Sequence[MemberSpec]
-    version: str
-    release_url: str
-    api_address: str
-    cluster_cidr: str
-    service_cidr: str
-    ssh: SshAccess
+    ``machine_ids`` and ``addresses``, by the name of a node, come from the layer below: a node waits for its machine.
+    """
+
+    nodes: Sequence[Node]
+    machine_ids: Mapping[str, pulumi.Input[str]]
+    addresses: Mapping[str, pulumi.Input[str]]
+    kubernetes: Kubernetes
+    ssh: Ssh
+    private_key: pulumi.Input[str]
     protect: bool
 
 
@@ -59,7 +43,7 @@ class Cluster(pulumi.ComponentResource):
         """Declare the token, the nodes and the kubeconfig."""
         super().__init__("homelab:cluster:Cluster", name, None, opts)
         self._args = args
-        self._servers = [member for member in args.members if member.role == "server"]
+        self._servers = [node for node in args.nodes if node.role == "server"]
         # etcd snapshots can be restored only with the token of their time.
         kept = pulumi.ResourceOptions(parent=self, protect=args.protect)
         self._token = GeneratedToken(f"{name}-token", opts=kept)
@@ -67,69 +51,69 @@ class Cluster(pulumi.ComponentResource):
 
         # A node pins the host keys of the servers before it and so comes after them: servers one at a time, since two
         # that join at once can leave etcd without a majority, then the agents together.
-        for member in self._servers:
-            self._built[member.name] = self._node(member)
+        for node in self._servers:
+            self._built[node.name] = self._node(node)
         servers = list(self._built.values())
-        agents = [self._node(member) for member in args.members if member.role == "agent"]
+        agents = [self._node(node) for node in args.nodes if node.role == "agent"]
 
         first = self._servers[0]
         config = K3sKubeconfig(
             f"{name}-kubeconfig",
             K3sKubeconfigArgs(
                 name=first.name,
-                address=first.address,
+                address=args.addresses[first.name],
                 port=args.ssh.port,
                 user=args.ssh.user,
-                private_key=args.ssh.private_key,
+                private_key=args.private_key,
                 host_key=servers[0].host_key,
-                api_address=args.api_address,
+                api_address=str(args.kubernetes.api_address),
             ),
             # Whatever uses the cluster comes after the whole of it, and goes before any of it.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*servers, *agents]),
         )
         self.kubeconfig = pulumi.Output.secret(config.kubeconfig)
-        self.api_url = f"https://{args.api_address}:6443"
+        self.api_url = f"https://{args.kubernetes.api_address}:6443"
         self.register_outputs({"kubeconfig": self.kubeconfig, "api_url": self.api_url})
 
-    def _node(self, member: MemberSpec) -> K3sNode:
+    def _node(self, node: Node) -> K3sNode:
         args = self._args
         return K3sNode(
-            member.name,
+            node.name,
             K3sNodeArgs(
-                machine=member.machine,
-                name=member.name,
-                role=member.role,
-                address=member.address,
+                machine=args.machine_ids[node.name],
+                name=node.name,
+                role=node.role,
+                address=args.addresses[node.name],
                 port=args.ssh.port,
                 user=args.ssh.user,
-                private_key=args.ssh.private_key,
-                version=args.version,
-                release_url=args.release_url,
-                config=self._agent_config(member) if member.role == "agent" else self._server_config(member),
+                private_key=args.private_key,
+                version=args.kubernetes.version,
+                release_url=args.kubernetes.release_url,
+                config=self._agent_config(node) if node.role == "agent" else self._server_config(node),
                 token=self._token.value,
-                peers=[self._peer(server) for server in self._servers if server.name != member.name],
+                peers=[self._peer(server) for server in self._servers if server.name != node.name],
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _peer(self, server: MemberSpec) -> Peer:
+    def _peer(self, server: Node) -> Peer:
         built = self._built.get(server.name)
         # A server that is built later is asked only when this one is built anew; its key is not known here.
-        return Peer(address=server.node_ip, host_key=built.host_key if built else "")
+        return Peer(address=str(server.address), host_key=built.host_key if built else "")
 
-    def _agent_config(self, member: MemberSpec) -> Mapping[str, Any]:
-        return {"node-name": member.name, "node-ip": member.node_ip, "server": self._first_url}
+    def _agent_config(self, node: Node) -> Mapping[str, Any]:
+        return {"node-name": node.name, "node-ip": str(node.address), "server": self._first_url}
 
-    def _server_config(self, member: MemberSpec) -> Mapping[str, Any]:
-        args = self._args
-        join = {"cluster-init": True} if member is self._servers[0] else {"server": self._first_url}
+    def _server_config(self, node: Node) -> Mapping[str, Any]:
+        kubernetes = self._args.kubernetes
+        join = {"cluster-init": True} if node is self._servers[0] else {"server": self._first_url}
         return {
             **join,
-            "node-name": member.name,
-            "node-ip": member.node_ip,
-            "tls-san": [args.api_address],
-            "cluster-cidr": args.cluster_cidr,
-            "service-cidr": args.service_cidr,
+            "node-name": node.name,
+            "node-ip": str(node.address),
+            "tls-san": [str(kubernetes.api_address)],
+            "cluster-cidr": str(kubernetes.cluster_cidr),
+            "service-cidr": str(kubernetes.service_cidr),
             "flannel-backend": "vxlan",
             "disable": ["traefik", "servicelb", "local-storage"],
             "secrets-encryption": True,
@@ -138,4 +122,4 @@ class Cluster(pulumi.ComponentResource):
 
     @property
     def _first_url(self) -> str:
-        return f"https://{self._servers[0].node_ip}:6443"
+        return f"https://{self._servers[0].address}:6443"

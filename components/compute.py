@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 import pulumi
 import pulumi_proxmoxve as proxmox
 
+from config.model.infrastructure import Disks, MachineNetwork, Node, Proxmox
 from providers.generated import SshKey
 
 # Without any limit the provider reports a difference of this block at each preview; no disk is as fast as this one.
@@ -21,42 +22,12 @@ CPU_TYPE = "x86-64-v3"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineSpec:
-    """One machine."""
-
-    name: str
-    host: str
-    vm_id: int
-    address: str
-    mac: str
-    cores: int
-    memory: int
-    disk: int
-    tags: Sequence[str] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSpec:
-    """The cloud image that every disk begins as, and the SHA-512 that says which one it is."""
-
-    url: str
-    checksum: str
-    file_name: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ComputeArgs:
-    """The machines and what they have in common."""
+    """The machines as the lab describes them, and what they have in common."""
 
-    machines: Sequence[MachineSpec]
-    image: ImageSpec
-    images: str
-    disks: str
-    bridge: str
-    vlan: int | None
-    prefix_length: int
-    gateway: str
-    dns: Sequence[str]
+    nodes: Sequence[Node]
+    hypervisors: Proxmox
+    network: MachineNetwork
     domain: str
     user: str
     protect: bool
@@ -74,27 +45,28 @@ class Compute(pulumi.ComponentResource):
         super().__init__("homelab:compute:Compute", name, None, opts)
         # Without the key nothing can be changed on a machine that exists.
         self._key = SshKey(f"{name}-key", opts=pulumi.ResourceOptions(parent=self, protect=args.protect))
-        hosts = sorted({machine.host for machine in args.machines})
-        images = {host: self._image(f"{name}-image-{host}", args, host) for host in hosts}
-        machines = {machine.name: self._machine(args, machine, images[machine.host]) for machine in args.machines}
-        self.machine_ids = {node: machine.id for node, machine in machines.items()}
+        hosts = sorted({node.host for node in args.nodes})
+        images = {host: self._image(f"{name}-image-{host}", args.hypervisors, host) for host in hosts}
+        machines = {node.name: self._machine(args, node, images[node.host]) for node in args.nodes}
+        self.machine_ids = {name: machine.id for name, machine in machines.items()}
         # An address is of use only once its machine exists, so it waits for it.
-        self.addresses = {spec.name: _after(machines[spec.name].id, spec.address) for spec in args.machines}
+        self.addresses = {node.name: _after(machines[node.name].id, str(node.address)) for node in args.nodes}
         self.private_key = pulumi.Output.secret(self._key.private_key)
         outputs = {"machine_ids": self.machine_ids, "addresses": self.addresses, "private_key": self.private_key}
         self.register_outputs(outputs)
 
-    def _image(self, name: str, args: ComputeArgs, host: str) -> proxmox.download.File:
-        file_name = PurePosixPath(args.image.file_name)
+    def _image(self, name: str, hypervisors: Proxmox, host: str) -> proxmox.download.File:
+        image = hypervisors.image
+        file_name = PurePosixPath(image.file_name)
         return proxmox.download.File(
             name,
             node_name=host,
-            datastore_id=args.images,
+            datastore_id=hypervisors.images,
             content_type="import",
             # Named after its content: another image is another file, so both exist while one replaces the other.
-            file_name=f"{file_name.stem}-{args.image.checksum[:8]}{file_name.suffix}",
-            url=args.image.url,
-            checksum=args.image.checksum,
+            file_name=f"{file_name.stem}-{image.checksum[:8]}{file_name.suffix}",
+            url=image.url,
+            checksum=image.checksum,
             checksum_algorithm="sha512",
             # The checksum decides which image this is; the publisher's file growing must replace nothing.
             overwrite=False,
@@ -103,23 +75,24 @@ class Compute(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _machine(self, args: ComputeArgs, spec: MachineSpec, image: proxmox.download.File) -> proxmox.VmLegacy:
-        network: proxmox.VmLegacyNetworkDeviceArgsDict = {
-            "bridge": args.bridge,
-            "mac_address": spec.mac,
+    def _machine(self, args: ComputeArgs, node: Node, image: proxmox.download.File) -> proxmox.VmLegacy:
+        network = args.network
+        card: proxmox.VmLegacyNetworkDeviceArgsDict = {
+            "bridge": network.bridge,
+            "mac_address": node.mac,
             "model": "virtio",
             "firewall": False,
         }
-        if args.vlan is not None:
-            network["vlan_id"] = args.vlan
+        if network.vlan is not None:
+            card["vlan_id"] = network.vlan
         return proxmox.VmLegacy(
-            spec.name,
-            node_name=spec.host,
-            vm_id=spec.vm_id,
-            name=spec.name,
+            node.name,
+            node_name=node.host,
+            vm_id=node.vm_id,
+            name=node.name,
             description="Managed by Pulumi: what is changed by hand is changed back.",
             # Proxmox sorts them, and another order would be a difference at each preview.
-            tags=sorted(spec.tags),
+            tags=sorted(["k3s", node.role]),
             on_boot=True,
             started=True,
             # A cluster node has been drained by the time its machine is deleted, and no agent is there to be asked.
@@ -127,31 +100,27 @@ class Compute(pulumi.ComponentResource):
             # An enabled agent that is not installed stalls each create and refresh for 15 minutes.
             agent={"enabled": False},
             machine="q35",
-            cpu={"cores": spec.cores, "sockets": 1, "type": CPU_TYPE},
+            cpu={"cores": node.cores, "sockets": 1, "type": CPU_TYPE},
             # Kubernetes schedules by the memory that it sees, so none may be taken back by a balloon.
-            memory={"dedicated": spec.memory, "floating": 0},
+            memory={"dedicated": node.memory, "floating": 0},
             # Debian's cloud images expect a serial port.
             serial_devices=[{"device": "socket"}],
             operating_system={"type": "l26"},
             scsi_hardware="virtio-scsi-single",
-            disks=[
-                {
-                    "interface": "scsi0",
-                    "datastore_id": args.disks,
-                    "import_from": image.id,
-                    "size": spec.disk,
-                    "discard": "on",
-                    "iothread": True,
-                    "ssd": True,
-                    "speed": NO_LIMIT,
-                }
-            ],
-            network_devices=[network],
+            disks=_disks(args.hypervisors.disks, node.disks, image.id),
+            network_devices=[card],
             initialization={
-                "datastore_id": args.disks,
+                "datastore_id": args.hypervisors.disks,
                 "interface": "ide2",
-                "dns": {"domain": args.domain, "servers": list(args.dns)},
-                "ip_configs": [{"ipv4": {"address": f"{spec.address}/{args.prefix_length}", "gateway": args.gateway}}],
+                "dns": {"domain": args.domain, "servers": [str(server) for server in network.dns]},
+                "ip_configs": [
+                    {
+                        "ipv4": {
+                            "address": f"{node.address}/{network.cidr.prefixlen}",
+                            "gateway": str(network.gateway),
+                        }
+                    }
+                ],
                 "user_account": {"username": args.user, "keys": [self._key.public_key]},
             },
             opts=pulumi.ResourceOptions(
@@ -163,6 +132,28 @@ class Compute(pulumi.ComponentResource):
                 ignore_changes=["initialization.userAccount", "disks[0].importFrom"],
             ),
         )
+
+
+def _disks(datastore: str, spec: Disks, image: pulumi.Input[str]) -> list[proxmox.VmLegacyDiskArgsDict]:
+    """Return the disks, each always at its own place: a disk that is added later moves no other."""
+    disks: list[proxmox.VmLegacyDiskArgsDict] = [{**_disk(datastore, "scsi0", spec.system), "import_from": image}]
+    if spec.etcd is not None:
+        disks.append(_disk(datastore, "scsi1", spec.etcd))
+    if spec.longhorn is not None:
+        disks.append(_disk(datastore, "scsi2", spec.longhorn))
+    return disks
+
+
+def _disk(datastore: str, interface: str, size: int) -> proxmox.VmLegacyDiskArgsDict:
+    return {
+        "interface": interface,
+        "datastore_id": datastore,
+        "size": size,
+        "discard": "on",
+        "iothread": True,
+        "ssd": True,
+        "speed": NO_LIMIT,
+    }
 
 
 def _after(resource: pulumi.Output[str], value: str) -> pulumi.Output[str]:

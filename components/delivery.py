@@ -12,12 +12,15 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from config.workloads import ARGOCD, Requests
 from providers.generated import GeneratedToken
 
 # Deletes what the application made before the application itself, while Argo CD still runs.
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
 DELIVERED = json.dumps(["jsonpath={.status.sync.status}=Synced", "jsonpath={.status.health.status}=Healthy"])
 NAMESPACE = "argocd"
+# A container's limit of memory, as a multiple of its request.
+LIMIT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,18 @@ class ArgoCD(pulumi.ComponentResource):
         self.register_outputs({"namespace": self.namespace})
 
 
+def resources(requests: Requests) -> dict[str, Any]:
+    """Return what a container asks for, and may use, in Kubernetes' words.
+
+    Memory has a limit of four times the request: room for a peak, and an end to a leak. CPU has none: it would slow a
+    container down while cores are idle.
+    """
+    return {
+        "requests": {"cpu": f"{requests.cpu}m", "memory": f"{requests.memory}Mi"},
+        "limits": {"memory": f"{LIMIT * requests.memory}Mi"},
+    }
+
+
 def _values(args: ArgoCDArgs) -> Mapping[str, Any]:
     return {
         "global": {"image": {"tag": args.version}, "networkPolicy": {"create": True}},
@@ -79,31 +94,58 @@ def _values(args: ArgoCDArgs) -> Mapping[str, Any]:
         "redisSecretInit": {"enabled": False},
         "dex": {"enabled": False},
         "notifications": {"enabled": False},
-        "redis": {"resources": _resources(cpu="50m", memory="64Mi", limit="256Mi")},
-        "controller": {"replicas": 1, "resources": _resources(cpu="250m", memory="512Mi", limit="2Gi")},
-        "server": {"replicas": 2, "resources": _resources(cpu="50m", memory="128Mi", limit="512Mi")},
-        "repoServer": {"replicas": 2, "resources": _resources(cpu="100m", memory="256Mi", limit="1Gi")},
+        **{
+            component: {"replicas": replicas, "resources": resources(requests)}
+            for component, (replicas, requests) in ARGOCD.items()
+        },
         # Applications are made by the program; nothing generates them in the cluster.
         "applicationSet": {"replicas": 0},
     }
 
 
-def _resources(*, cpu: str, memory: str, limit: str) -> Mapping[str, Any]:
-    # No limit of CPU: it would slow a component down while cores are idle.
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """What Git leaves open of the Deployment ``name``, whose container has the same name, and the image `app`."""
+
+    name: str
+    image: str
+    replicas: int
+    requests: Requests
+
+    def spec(self) -> dict[str, Any]:
+        """Return it in Argo CD's words, which are those of Kustomize."""
+        container = {"name": self.name, "resources": resources(self.requests)}
+        deployment = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": self.name},
+            "spec": {"template": {"spec": {"containers": [container]}}},
+        }
+        target = {"kind": "Deployment", "name": self.name}
+        return {
+            "images": [f"app={self.image}"],
+            "replicas": [{"name": self.name, "count": self.replicas}],
+            "patches": [{"target": target, "patch": json.dumps(deployment)}],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class GitSource:
-    """Manifests in a folder of a Git repository."""
+    """A Kustomize folder of a Git repository."""
 
     repository: str
     revision: str
     path: str
+    overlay: Overlay
 
     def spec(self) -> dict[str, Any]:
         """Return it in Argo CD's words."""
-        return {"repoURL": self.repository, "targetRevision": self.revision, "path": self.path}
+        return {
+            "repoURL": self.repository,
+            "targetRevision": self.revision,
+            "path": self.path,
+            "kustomize": self.overlay.spec(),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

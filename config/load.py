@@ -1,49 +1,87 @@
 """The only reader of `pulumi.Config`: the lab as data and its secrets as outputs, or one error with every fault."""
 
-import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
+from config import versions
+from config.faults import Fault, LabError
 from config.model import Lab
-from config.rules import Fault, LabError, read_lab
-
-TOKEN_KEY = "proxmoxApiToken"  # noqa: S105 - the key's name, not its value
-TOKEN_FORM = re.compile(r"^[^\s@!=]+@[^\s@!=]+![^\s@!=]+=[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+from config.rules import read_lab
+from config.secrets import CLOUDFLARE_API_TOKEN, PFSENSE_API_KEY, PROXMOX_API_TOKEN, SECRETS, SecretKey
+from config.skew import skew_faults
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What the operator must keep to himself; never part of the model."""
+    """What the operator must keep to himself; never part of the model. None is a secret that the lab has no use for."""
 
     proxmox_api_token: pulumi.Output[str]
+    pfsense_api_key: pulumi.Output[str] | None
+    cloudflare_api_token: pulumi.Output[str] | None
 
 
 def load() -> tuple[Lab, Secrets]:
-    """Return the stack's lab and secrets; refuse anything wrong before the first resource is made."""
+    """Return the stack's lab and secrets; refuse anything wrong before the first resource is made.
+
+    Raises:
+        pulumi.RunError: the configuration has faults, or asks for a step that the last `up` is not ready for.
+    """
     config = pulumi.Config()
-    faults = list(_token_faults(config))
     lab: Lab | None = None
+    faults: list[Fault] = []
     try:
         lab = read_lab(config.get_object("lab"))
     except LabError as error:
         faults += error.faults
     except pulumi.ConfigTypeError:
         faults.append(Fault("lab", None, "is not structured data", "write it as a YAML mapping under homelab:lab"))
+    faults += _secret_faults(config, lab)
+    if lab is not None:
+        faults += skew_faults(_last_installed(), installed(lab))
     if lab is None or faults:
         raise pulumi.RunError(_report(faults))
-    return lab, Secrets(proxmox_api_token=config.require_secret(TOKEN_KEY))
+    return lab, Secrets(
+        proxmox_api_token=config.require_secret(PROXMOX_API_TOKEN.name),
+        pfsense_api_key=config.get_secret(PFSENSE_API_KEY.name),
+        cloudflare_api_token=config.get_secret(CLOUDFLARE_API_TOKEN.name),
+    )
 
 
-def _token_faults(config: pulumi.Config) -> list[Fault]:
-    token = config.get(TOKEN_KEY)
-    fix = f"pulumi config set --stack {pulumi.get_stack()} --secret {TOKEN_KEY}, then type user@realm!name=uuid"
-    if not token:
-        return [Fault(TOKEN_KEY, None, "is missing", fix)]
-    if not TOKEN_FORM.match(token):
+def installed(lab: Lab) -> Mapping[str, str]:
+    """Return the versions of what the program installs, by part: an output of the stack, read again by the next run."""
+    return {"argocd": versions.ARGOCD, "k3s": lab.kubernetes.version}
+
+
+def _last_installed() -> Mapping[str, str]:
+    """Return what `installed` was at the end of the last `up`; nothing if there was none.
+
+    The engine's own provider answers, from the stack's state: no other one is started for it.
+    """
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
+    outputs: Mapping[str, Any] = answer.get("outputs") or {}
+    return {str(part): str(version) for part, version in (outputs.get("versions") or {}).items()}
+
+
+def _secret_faults(config: pulumi.Config, lab: Lab | None) -> Iterator[Fault]:
+    """Check the secrets of ``lab``; of one that is not known, what every lab needs."""
+    for key in SECRETS:
+        needed = key.needed(lab) if lab else key is PROXMOX_API_TOKEN
+        if needed:
+            yield from _secret_fault(config, key)
+
+
+def _secret_fault(config: pulumi.Config, key: SecretKey) -> Iterator[Fault]:
+    value = config.get(key.name)
+    fix = f"make init STACK={pulumi.get_stack()}, which asks for {key.what}"
+    if not value:
+        yield Fault(key.name, None, "is missing", fix)
+    elif not key.form.fullmatch(value):
         # The value is a secret even when it is malformed, so it is not shown.
-        return [Fault(TOKEN_KEY, None, "is not of the form user@realm!name=uuid", fix)]
-    return []
+        yield Fault(key.name, None, f"is not of the form: {key.shape}", fix)
 
 
 def _report(faults: list[Fault]) -> str:

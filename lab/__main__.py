@@ -9,7 +9,11 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
+from config.faults import LabError
+from config.rules import read_lab
+from lab.configuration import lab_data
 from lab.hints import Hint
+from lab.plan import tables
 from lab.recovery import abandoned_lock, end_orphans, release_lock, settle_interrupted
 from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
 from lab.summary import summarise
@@ -67,6 +71,18 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
 def preview(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
     """Show what `up` would change."""
     _guarded(lambda: _reachable(stack, if_provisioned=True).stream("preview", *(more or ())))
+
+
+@app.command()
+def plan(stack: StackName = SANDBOX_STACK) -> None:
+    """Show whether the lab of the stack's file fits, without asking anything of it."""
+
+    def work() -> None:
+        data = lab_data(stack)
+        console.print(tables(read_lab(data, measured=False)))
+        read_lab(data)
+
+    _guarded(work)
 
 
 @app.command()
@@ -156,6 +172,11 @@ def _guarded(work: Callable[[], None]) -> None:
         _fail(str(error), "read the messages above, mend what they name, and run the same command again")
     except (ToolchainError, lifecycle.SandboxError) as error:
         _fail(str(error), "mend what it names, then run: make up")
+    except LabError as error:
+        for fault in error.faults:
+            errors.print(f"  - {fault}", markup=False)
+        count = len(error.faults)
+        _fail(f"the configuration of the lab has {count} fault{'s' if count > 1 else ''}", "edit the stack's file")
     except SettingsError as error:
         _fail(str(error), "unset HOMELAB_SANDBOX_NETWORK")
     except KeyboardInterrupt:

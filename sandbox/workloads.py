@@ -205,7 +205,7 @@ class Workloads:
             f"--redis-ca-certificate={self._authority.certificate}",
             "--loglevel=warn",
         ]
-        tools = ":".join(dict.fromkeys(str(self._tools.executable(t).parent) for t in ("helm", "argocd")))
+        tools = ":".join(dict.fromkeys(str(self._tools.executable(t).parent) for t in ("helm", "kustomize", "argocd")))
         return self._program(
             name,
             [*arguments, *(f"--{key}={value}" for key, value in flags.items())],

@@ -13,21 +13,23 @@ _LOOP = asyncio.new_event_loop()
 
 
 class _Echo(mocks.Mocks):
-    def __init__(self, outputs: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, outputs: Mapping[str, Mapping[str, Any]], last: Mapping[str, Any]) -> None:
         self._outputs = outputs
+        self._last = last
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         return f"{args.name}-id", {**args.inputs, **self._outputs.get(args.typ, {})}
 
     def call(self, args: mocks.MockCallArgs) -> Any:
-        raise AssertionError(f"an invoke that no test expects: {args.token}")
+        assert args.token == "pulumi:pulumi:readStackOutputs", f"an invoke that no test expects: {args.token}"
+        return {"name": args.args["name"], "outputs": dict(self._last)}
 
 
 class Recording(mocks.MockMonitor):
     """Every request of one run, by URN."""
 
-    def __init__(self, outputs: Mapping[str, Mapping[str, Any]]) -> None:
-        super().__init__(_Echo(outputs))
+    def __init__(self, outputs: Mapping[str, Mapping[str, Any]], last: Mapping[str, Any]) -> None:
+        super().__init__(_Echo(outputs, last))
         self.requests: dict[str, Any] = {}
         self.outputs: dict[str, dict[str, Any]] = {}
         self.exports: dict[str, Any] = {}
@@ -85,12 +87,19 @@ def use_event_loop() -> None:
 
 
 def record(
-    program: Callable[[], object], *, stack: str = "dev", outputs: Mapping[str, Mapping[str, Any]] | None = None
+    program: Callable[[], object],
+    *,
+    stack: str = "dev",
+    outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    last: Mapping[str, Any] | None = None,
 ) -> Recording:
-    """Run `program` to its end, every registration included. `outputs` adds what a resource type would compute."""
+    """Run `program` to its end, every registration included.
+
+    `outputs` adds what a resource type would compute; `last` is what the stack's last update exported.
+    """
     use_event_loop()
     settings.set_root_resource(None)  # else exports leak from one run to the next
-    recording = Recording(outputs or {})
+    recording = Recording(outputs or {}, last or {})
     pulumi.runtime.set_mocks(recording.mocks, "homelab", stack, preview=False, monitor=recording)
 
     @pulumi.runtime.test

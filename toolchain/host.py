@@ -11,9 +11,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from config import versions
 from toolchain.errors import ToolchainError
 from toolchain.model import Tool
-from toolchain.tools import GIT_MINIMUM
 
 _ARCHES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -68,12 +68,12 @@ def look_on_path(tool: Tool, cache: Path) -> OnPath:
 
 def require_git() -> tuple[Path, str]:
     """Find git, or say which command installs it here."""
-    least = ".".join(str(part) for part in GIT_MINIMUM)
+    least = ".".join(str(part) for part in versions.GIT_MINIMUM)
     found = shutil.which("git")
     if not found:
         raise ToolchainError(f"git {least} or newer is needed and not on PATH", f"run: {git_command()}", tool="git")
     answer = re.search(r"(\d+)\.(\d+)(\.\d+)?", _answer(Path(found), ("--version",)))
-    if not answer or (int(answer[1]), int(answer[2])) < GIT_MINIMUM:
+    if not answer or (int(answer[1]), int(answer[2])) < versions.GIT_MINIMUM:
         has = answer.group() if answer else "a git that does not answer"
         raise ToolchainError(f"git {least} or newer is needed, {found} is {has}", f"run: {git_command()}", tool="git")
     return Path(found), answer.group()

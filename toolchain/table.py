@@ -7,12 +7,12 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from config import versions
 from toolchain import golang, host
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 from toolchain.obtain import Status
 from toolchain.progress import clock
-from toolchain.tools import GO_WHEEL_VERSION
 
 _PIPE_WIDTH = 160
 
@@ -57,7 +57,7 @@ def _go(cache: Cache) -> Row:
     if go:
         return Row("go", go.version, go.source, "ready", note="for builds only")
     return Row(
-        "go", GO_WHEEL_VERSION, "", "not needed yet", note="for builds only; its wheel is installed when one runs"
+        "go", versions.GO_WHEEL, "", "not needed yet", note="for builds only; its wheel is installed when one runs"
     )
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from sandbox.children import environment
 from sandbox.cluster.controlplane import Tools
+from toolchain.charts import CHARTS
 
 SOURCES: Final = Path(__file__).resolve().parent.parent / "charts"
 
@@ -30,8 +31,9 @@ async def build_repository(folder: Path, tools: Tools, argocd_crds: Path) -> Non
     work = fresh / "work"
     shutil.copytree(SOURCES, work)
     shutil.copytree(argocd_crds, work / "argo-cd" / "crds", ignore=shutil.ignore_patterns("kustomization.yaml"))
-    charts = sorted(path.parent for path in work.glob("*/Chart.yaml"))
-    await _helm(tools, fresh, "package", *map(str, charts), "--destination", str(fresh))
+    for name, chart in CHARTS.items():
+        pins = ("--version", chart.version, "--app-version", chart.app_version)
+        await _helm(tools, fresh, "package", str(work / name), *pins, "--destination", str(fresh))
     await _helm(tools, fresh, "repo", "index", str(fresh))
     shutil.rmtree(work)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,14 @@
 """K3s releases and VM images in the layout of their publishers: contents are stand-ins, checksums are true."""
 
 import hashlib
+import re
 from typing import Final
 
 from aiohttp import web
 
-K3S_VERSIONS: Final = ("v1.34.2+k3s1", "v1.34.3+k3s1")
+from toolchain.tools import TOOLS
+
+KUBERNETES: Final = next(tool.version for tool in TOOLS if tool.name == "controlplane")
 IMAGE: Final = "debian-13.qcow2"
 IMAGE_VIRTUAL_SIZE: Final = 3 * 2**30
 IMAGE_SIZE: Final = 64 * 1024
@@ -17,6 +20,13 @@ def k3s_binary(version: str, name: str) -> bytes:
         f"#!/bin/sh\n# stand-in for k3s {version}\n"
         f"echo 'This {name} is the sandbox stand-in: it runs on machines of the sandbox only.' >&2\nexit 1\n"
     ).encode()
+
+
+def has_release(version: str) -> bool:
+    """Tell whether there is this release of K3s: each of the sandbox's Kubernetes, and of its older patches."""
+    minor, _, patch = KUBERNETES.rpartition(".")
+    found = re.fullmatch(rf"v{re.escape(minor)}\.(0|[1-9][0-9]?)\+k3s[1-9]", version)
+    return found is not None and int(found[1]) <= int(patch)
 
 
 def image() -> bytes:
@@ -34,8 +44,8 @@ def image() -> bytes:
 
 async def _k3s(request: web.Request) -> web.Response:
     version, name = request.match_info["version"], request.match_info["file"]
-    if version not in K3S_VERSIONS:
-        raise web.HTTPNotFound(text=f"no release {version}; there are {', '.join(K3S_VERSIONS)}\n")
+    if not has_release(version):
+        raise web.HTTPNotFound(text=f"no release {version}; there are those of Kubernetes {KUBERNETES} and before it\n")
     binaries = {"amd64": "k3s", "arm64": "k3s-arm64"}
     if name in binaries.values():
         return web.Response(body=k3s_binary(version, name), content_type="application/octet-stream")

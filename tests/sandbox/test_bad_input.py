@@ -1,11 +1,17 @@
 """What goes wrong for people: the message says what happened and what to run next, and nothing is left half-made."""
 
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from lab.stack import Stack, StackError, sandbox_stack
 from tests.sandbox.lab import TestLab, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
@@ -81,3 +87,63 @@ def test_a_network_outside_of_loopback_is_refused(lab: TestLab) -> None:
     )
     assert done.returncode == 1
     assert "10.0" in done.stderr
+
+
+def changed_stack(lab: TestLab, folder: Path, change: Callable[[Any], None]) -> tuple[Stack, Path]:
+    """The lab's stack, and a copy of its configuration with something changed in the lab."""
+    stack = sandbox_stack(lab.tools, lab.settings)
+    config = yaml.safe_load(stack.config_file.read_text())
+    change(config["config"]["homelab:lab"])
+    copy = folder / "Pulumi.dev.yaml"
+    copy.write_text(yaml.safe_dump(config))
+    return stack, copy
+
+
+def requests_to_proxmox(lab: TestLab) -> int:
+    """How many requests the stand-in has logged."""
+    return len(re.findall(r" (?:GET|POST|PUT|DELETE) /\S+: \d{3}", lab.settings.log("supervisor").read_text()))
+
+
+@pytest.mark.parametrize(
+    "command", [("preview",), ("up", "--yes", "--skip-preview"), ("destroy", "--yes", "--run-program")]
+)
+def test_a_configuration_with_faults_is_refused_before_any_provider_is_called(
+    provisioned: TestLab, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    def spoil(lab: Any) -> None:
+        lab["nodes"][1]["address"] = lab["nodes"][0]["address"]
+        lab["nodes"][2]["memory"] = 1_000_000
+        lab["applications"]["hub"]["replicas"] = 50
+
+    stack, copy = changed_stack(provisioned, tmp_path, spoil)
+    before = requests_to_proxmox(provisioned)
+    with pytest.raises(StackError) as refused:
+        stack.read(*command, "--config-file", str(copy))
+    assert "has 2 faults; nothing was changed" in str(refused.value)
+    assert "lab.nodes[1].address" in str(refused.value)
+    assert "lab.applications.hub.replicas = 50: is more than the 5 nodes" in str(refused.value)
+    assert requests_to_proxmox(provisioned) == before
+
+    # The same count sees a run that is let through.
+    stack.read("preview", "--refresh", "--config-file", str(stack.config_file))
+    assert requests_to_proxmox(provisioned) > before
+
+
+def test_sizes_that_do_not_fit_are_refused_by_the_program(provisioned: TestLab, tmp_path: Path) -> None:
+    def spoil(lab: Any) -> None:
+        lab["nodes"][2]["memory"] = 1_000_000
+
+    stack, copy = changed_stack(provisioned, tmp_path, spoil)
+    with pytest.raises(StackError, match=r"lab\.proxmox\.hosts\[2\]\.memory: machines ask for 1000000 MiB"):
+        stack.read("preview", "--config-file", str(copy))
+
+
+def test_an_older_k3s_is_refused_against_the_version_of_the_last_up(provisioned: TestLab, tmp_path: Path) -> None:
+    def spoil(lab: Any) -> None:
+        lab["kubernetes"] |= {"version": "v1.33.1+k3s1"}
+
+    stack, copy = changed_stack(provisioned, tmp_path, spoil)
+    before = requests_to_proxmox(provisioned)
+    with pytest.raises(StackError, match=r"lab\.kubernetes\.version = v1\.33\.1\+k3s1"):
+        stack.read("preview", "--config-file", str(copy))
+    assert requests_to_proxmox(provisioned) == before

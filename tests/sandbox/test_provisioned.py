@@ -5,6 +5,7 @@ import base64
 import json
 import re
 import subprocess
+from collections import Counter
 from typing import Any
 
 import asyncssh
@@ -12,6 +13,9 @@ import psutil
 import pytest
 import yaml
 
+from config.rules import read_lab
+from config.workloads import replicated
+from sandbox.settings import REPOSITORY
 from tests.sandbox.lab import TestLab, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
@@ -158,3 +162,25 @@ def test_a_change_by_hand_on_a_node_is_drift_and_up_repairs_it(provisioned: Test
     provisioned.run("lab", "up", "--", "--refresh")
     assert "debug" not in config.read_text()
     provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+
+
+def test_the_pods_ask_for_what_the_plan_adds_up(provisioned: TestLab) -> None:
+    lab = read_lab(yaml.safe_load((REPOSITORY / "Pulumi.dev.yaml").read_text())["config"]["homelab:lab"])
+    # K3s' own pods are the only ones that the stand-in for K3s does not bring.
+    planned = Counter(
+        (one.namespace, one.requests.cpu, one.requests.memory)
+        for one in replicated(lab)
+        for _ in range(one.replicas)
+        if one.namespace != "kube-system"
+    )
+    pods = provisioned.kubectl("get", "pods", "--all-namespaces")["items"]
+    asked = Counter(
+        (pod["metadata"]["namespace"], *(_requested(pod, resource) for resource in ("cpu", "memory"))) for pod in pods
+    )
+    assert asked == planned
+
+
+def _requested(pod: dict[str, Any], resource: str) -> int:
+    """What a pod asks for: thousandths of a core, or MiB."""
+    amounts = [container["resources"]["requests"][resource] for container in pod["spec"]["containers"]]
+    return sum(int(amount.removesuffix("m").removesuffix("Mi")) for amount in amounts)

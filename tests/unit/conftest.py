@@ -1,27 +1,10 @@
-import os
 from collections.abc import Iterator
 from typing import Any
 
-import pulumi
 import pytest
 
 from providers import k3s_node, k3s_steps, kubeconfig, ssh
-from tests.harness import use_event_loop
 from tests.unit.fake_node import PRIVATE, USER, Boot, FakeCluster, FakeMachine, Loop
-
-# An output that ends in a string is a fault of the program, not a line of its log.
-os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
-
-
-@pytest.fixture(autouse=True)
-def _a_current_event_loop() -> None:
-    use_event_loop()
-
-
-@pytest.fixture(autouse=True)
-def _no_configuration_left_over() -> Iterator[None]:
-    yield
-    pulumi.runtime.set_all_config({})
 
 
 @pytest.fixture(autouse=True)

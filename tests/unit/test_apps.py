@@ -1,12 +1,14 @@
-"""Hub: where it is delivered to, and that its manifests hold to what that namespace asks."""
+"""An application of the lab: what the lab decides of it, and that Hub's manifests hold to what its namespace asks."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from components.apps import Hub, HubArgs
+from components.apps import App, AppArgs
+from config.model import Application
 from tests.harness import Recording, record
 
 NAMESPACE = "kubernetes:core/v1:Namespace"
@@ -16,13 +18,19 @@ FOLDER = Path(__file__).parents[2] / "gitops" / "hub"
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    args = HubArgs(argocd_namespace="argocd", repository="https://git.test/lab.git", revision="main")
-    return record(lambda: Hub("hub", args))
+    args = AppArgs(
+        application=Application(image="ghcr.io/example/hub:1.2.3", replicas=3, cpu=70, memory=200),
+        argocd_namespace="argocd",
+        repository="https://git.test/lab.git",
+        revision="main",
+    )
+    return record(lambda: App("hub", args))
 
 
 @pytest.fixture(scope="module")
 def manifests() -> dict[tuple[str, str], dict[str, Any]]:
-    found = [document for file in sorted(FOLDER.iterdir()) for document in yaml.safe_load_all(file.read_text())]
+    files = sorted(set(FOLDER.iterdir()) - {FOLDER / "kustomization.yaml"})
+    found = [document for file in files for document in yaml.safe_load_all(file.read_text())]
     return {(document["kind"], document["metadata"]["name"]): document for document in found}
 
 
@@ -50,7 +58,40 @@ def test_the_application_reads_the_folder_that_is_in_this_repository(recording: 
 
 
 def test_it_hands_on_its_namespace_and_its_application(recording: Recording) -> None:
-    assert recording.outputs_of("homelab:apps:Hub") == {"namespace": "hub", "application": "hub"}
+    assert recording.outputs_of("homelab:apps:App") == {"namespace": "hub", "application": "hub"}
+
+
+def test_what_the_lab_decides_is_laid_over_the_manifests(recording: Recording) -> None:
+    overlay = recording.inputs(APPLICATION)["spec"]["source"]["kustomize"]
+    assert overlay["images"] == ["app=ghcr.io/example/hub:1.2.3"]
+    assert overlay["replicas"] == [{"name": "hub", "count": 3}]
+    (patch,) = overlay["patches"]
+    assert patch["target"] == {"kind": "Deployment", "name": "hub"}
+    (container,) = json.loads(patch["patch"])["spec"]["template"]["spec"]["containers"]
+    assert container == {
+        "name": "hub",
+        "resources": {"requests": {"cpu": "70m", "memory": "200Mi"}, "limits": {"memory": "800Mi"}},
+    }
+
+
+def test_an_application_that_had_a_type_of_its_own_is_the_same_resource(recording: Recording) -> None:
+    aliases = recording.request("homelab:apps:App").aliases
+    assert [alias.spec.type for alias in aliases] == ["homelab:apps:Hub"]
+
+
+@pytest.mark.parametrize(
+    "folder", [path for path in FOLDER.parent.iterdir() if path.is_dir()], ids=lambda path: path.name
+)
+def test_a_folder_lists_its_manifests_and_leaves_open_what_the_lab_decides(folder: Path) -> None:
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    assert sorted([*listed, "kustomization.yaml"]) == sorted(path.name for path in folder.iterdir())
+    documents = [document for name in listed for document in yaml.safe_load_all((folder / name).read_text())]
+    (deployment,) = [document for document in documents if document["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert deployment["metadata"]["name"] == container["name"] == folder.name
+    assert container["image"] == "app"
+    assert "resources" not in container
+    assert "replicas" not in deployment["spec"]
 
 
 def test_every_manifest_leaves_the_namespace_to_the_application(
@@ -76,21 +117,14 @@ def test_pods_have_no_token_for_the_api(pod: dict[str, Any], manifests: dict[tup
     assert account["automountServiceAccountToken"] is False
 
 
-def test_pods_say_what_they_need_and_when_they_are_well(pod: dict[str, Any]) -> None:
+def test_pods_say_when_they_are_well(pod: dict[str, Any]) -> None:
     for container in pod["spec"]["containers"]:
-        assert set(container["resources"]["requests"]) == set(container["resources"]["limits"]) == {"cpu", "memory"}
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
-
-
-def test_the_image_is_pinned_and_renovate_knows_where_it_comes_from(pod: dict[str, Any]) -> None:
-    name, _, tag = pod["spec"]["containers"][0]["image"].rpartition(":")
-    assert tag[0].isdigit()
-    assert f"# renovate: datasource=docker depName={name}\n" in (FOLDER / "deployment.yaml").read_text()
 
 
 def test_one_machine_can_fail_or_be_drained(manifests: dict[tuple[str, str], dict[str, Any]]) -> None:
     spec = manifests["Deployment", "hub"]["spec"]
-    assert spec["replicas"] >= 2
+    assert Application(image="a:1").replicas >= 2
     assert spec["template"]["spec"]["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
     assert manifests["PodDisruptionBudget", "hub"]["spec"]["maxUnavailable"] == 1
 

@@ -5,7 +5,9 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.cluster import Cluster, ClusterArgs, MemberSpec, SshAccess
+from components.cluster import Cluster, ClusterArgs
+from config.model.infrastructure import Node, Ssh
+from config.model.platform import Kubernetes
 from tests.harness import Recording, is_secret, record
 
 NODE = "pulumi-python:dynamic/k3s:Node"
@@ -19,21 +21,21 @@ COMPUTED = {
 MEMBERS = ("s1", "s2", "s3", "a1", "a2")
 
 
-def member(name: str, number: int) -> MemberSpec:
-    address = f"10.0.0.{number}"
-    role: Any = "server" if name.startswith("s") else "agent"
-    return MemberSpec(name=name, role=role, node_ip=address, machine=f"id-{name}", address=address)
+def node(name: str, number: int) -> Node:
+    role = "server" if name.startswith("s") else "agent"
+    return Node.model_validate(
+        {"name": name, "role": role, "host": "pve", "vm_id": 100 + number, "address": f"10.0.0.{number}"}
+    )
 
 
 def run(*, protect: bool = False) -> Recording:
     args = ClusterArgs(
-        members=[member(name, 11 + index) for index, name in enumerate(MEMBERS)],
-        version="v1.34.3+k3s1",
-        release_url="https://releases.test",
-        api_address="10.0.0.10",
-        cluster_cidr="10.42.0.0/16",
-        service_cidr="10.43.0.0/16",
-        ssh=SshAccess(user="debian", port=22, private_key=pulumi.Output.secret("SENTINEL-key")),
+        nodes=[node(name, 11 + index) for index, name in enumerate(MEMBERS)],
+        machine_ids={name: f"id-{name}" for name in MEMBERS},
+        addresses={name: f"10.0.0.{11 + index}" for index, name in enumerate(MEMBERS)},
+        kubernetes=Kubernetes.model_validate({"api_address": "10.0.0.10", "release_url": "https://releases.test"}),
+        ssh=Ssh(),
+        private_key=pulumi.Output.secret("SENTINEL-key"),
         protect=protect,
     )
     return record(lambda: Cluster("cluster", args), outputs=COMPUTED)

@@ -1,10 +1,12 @@
 """Machines that come from the API alone, and that nothing small can replace."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from components.compute import Compute, ComputeArgs, ImageSpec, MachineSpec
+from components.compute import Compute, ComputeArgs
+from config.model.infrastructure import MachineNetwork, Node, Proxmox
 from tests.harness import Recording, open_strings, record
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
@@ -14,37 +16,25 @@ CHECKSUM = "ab12cd34" + "0" * 120
 COMPUTED = {KEY: {"private_key": "SENTINEL-private", "public_key": "ssh-ed25519 AAAA key"}}
 
 
-def machine(name: str, host: str, number: int) -> MachineSpec:
-    return MachineSpec(
-        name=name,
-        host=host,
-        vm_id=number,
-        address=f"10.0.0.{number}",
-        mac=f"BC:24:11:00:00:{number}",
-        cores=2,
-        memory=4096,
-        disk=40,
-        tags=["server", "k3s"],
+def node(name: str, host: str, number: int, **changes: Any) -> Node:
+    identity = {"name": name, "host": host, "vm_id": 100 + number, "address": f"10.0.0.{number}"}
+    return Node.model_validate({**identity, "role": "server", "mac": f"BC:24:11:00:00:{number}", **changes})
+
+
+def run(nodes: Sequence[Node] = (), *, vlan: int | None = None, protect: bool = False) -> Recording:
+    three = [node("one", "pve1", 11), node("two", "pve2", 12), node("three", "pve1", 13)]
+    image = {"url": "https://images.test/d.qcow2", "checksum": CHECKSUM, "file_name": "debian.qcow2"}
+    host = {"name": "pve1", "cores": 8, "memory": 16384, "datastores": {"local": 10}}
+    network = {"cidr": "10.0.0.0/24", "gateway": "10.0.0.1", "dns": ["10.0.0.53"], "bridge": "vmbr0", "vlan": vlan}
+    args = ComputeArgs(
+        nodes=nodes or three,
+        hypervisors=Proxmox.model_validate({"endpoint": "https://pve.test", "hosts": [host], "image": image}),
+        network=MachineNetwork.model_validate(network),
+        domain="lab.test",
+        user="debian",
+        protect=protect,
     )
-
-
-def run(**changes: Any) -> Recording:
-    settings: dict[str, Any] = {
-        "machines": [machine("one", "pve1", 11), machine("two", "pve2", 12), machine("three", "pve1", 13)],
-        "image": ImageSpec(url="https://images.test/d.qcow2", checksum=CHECKSUM, file_name="debian.qcow2"),
-        "images": "local",
-        "disks": "local-lvm",
-        "bridge": "vmbr0",
-        "vlan": None,
-        "prefix_length": 24,
-        "gateway": "10.0.0.1",
-        "dns": ["10.0.0.53"],
-        "domain": "lab.test",
-        "user": "debian",
-        "protect": False,
-        **changes,
-    }
-    return record(lambda: Compute("compute", ComputeArgs(**settings)), outputs=COMPUTED)
+    return record(lambda: Compute("compute", args), outputs=COMPUTED)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +62,7 @@ def test_a_machine_is_imported_from_its_own_hosts_image_and_never_cloned(recordi
 
 def test_a_machine_has_the_identity_that_the_lab_gives_it(recording: Recording) -> None:
     vm = recording.inputs(VM, "one")
-    assert (vm["vmId"], vm["nodeName"], vm["name"]) == (11, "pve1", "one")
+    assert (vm["vmId"], vm["nodeName"], vm["name"]) == (111, "pve1", "one")
     assert vm["networkDevices"][0]["macAddress"] == "BC:24:11:00:00:11"
     assert vm["initialization"]["ipConfigs"] == [{"ipv4": {"address": "10.0.0.11/24", "gateway": "10.0.0.1"}}]
     assert vm["initialization"]["dns"] == {"domain": "lab.test", "servers": ["10.0.0.53"]}
@@ -91,8 +81,21 @@ def test_tags_are_sorted_as_proxmox_returns_them(recording: Recording) -> None:
     assert recording.inputs(VM, "one")["tags"] == ["k3s", "server"]
 
 
-def test_every_disk_has_a_limit_since_none_would_differ_at_each_preview(recording: Recording) -> None:
-    assert recording.inputs(VM, "one")["disks"][0]["speed"] == {"read": 10_000}
+def test_each_disk_has_a_place_of_its_own_so_that_one_that_is_added_moves_no_other() -> None:
+    def places(**disks: int) -> dict[str, int]:
+        recorded = run([node("one", "pve1", 11, disks=disks)]).inputs(VM, "one")["disks"]
+        assert [disk["interface"] for disk in recorded if "importFrom" in disk] == ["scsi0"]
+        return {disk["interface"]: disk["size"] for disk in recorded}
+
+    assert places(system=40) == {"scsi0": 40}
+    assert places(system=40, etcd=16) == {"scsi0": 40, "scsi1": 16}
+    assert places(system=40, longhorn=100) == {"scsi0": 40, "scsi2": 100}
+    assert places(system=40, etcd=16, longhorn=100) == {"scsi0": 40, "scsi1": 16, "scsi2": 100}
+
+
+def test_every_disk_has_a_limit_since_none_would_differ_at_each_preview() -> None:
+    full = node("one", "pve1", 11, disks={"system": 40, "etcd": 16, "longhorn": 100})
+    assert [disk["speed"] for disk in run([full]).inputs(VM, "one")["disks"]] == [{"read": 10_000}] * 3
 
 
 def test_a_new_key_or_image_replaces_no_running_machine(recording: Recording) -> None:

@@ -12,8 +12,11 @@ from components.delivery import (
     ArgoCDArgs,
     ChartSource,
     GitSource,
+    Overlay,
+    resources,
 )
 from config import versions
+from config.workloads import ARGOCD, Requests
 from tests.harness import Recording, record
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -21,7 +24,8 @@ SECRET = "kubernetes:core/v1:Secret"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 APPLICATION = "kubernetes:argoproj.io/v1alpha1:Application"
 COMPUTED = {"pulumi-python:dynamic/generated:Token": {"value": "SENTINEL-redis"}}
-GIT = GitSource(repository="https://git.test/lab.git", revision="main", path="gitops/hub")
+OVERLAY = Overlay(name="hub", image="example/hub:1", replicas=2, requests=Requests(cpu=50, memory=64))
+GIT = GitSource(repository="https://git.test/lab.git", revision="main", path="gitops/hub", overlay=OVERLAY)
 
 
 def program() -> None:
@@ -66,9 +70,16 @@ def test_the_values_hold_no_secret(recording: Recording) -> None:
 
 def test_every_component_that_runs_says_what_it_needs(recording: Recording) -> None:
     values = recording.inputs(RELEASE)["values"]
-    for component in ("redis", "controller", "server", "repoServer"):
-        assert set(values[component]["resources"]) == {"requests", "limits"}, component
-        assert set(values[component]["resources"]["requests"]) == {"cpu", "memory"}, component
+    for component, (replicas, requests) in ARGOCD.items():
+        assert values[component]["resources"] == resources(requests), component
+        assert values[component]["replicas"] == replicas, component
+
+
+def test_a_container_may_use_four_times_the_memory_that_it_asks_for_and_any_idle_core() -> None:
+    assert resources(Requests(cpu=250, memory=512)) == {
+        "requests": {"cpu": "250m", "memory": "512Mi"},
+        "limits": {"memory": "2048Mi"},
+    }
 
 
 def test_the_namespace_admits_no_privileged_pod(recording: Recording) -> None:
@@ -107,6 +118,7 @@ def test_manifests_come_from_a_folder_in_git(recording: Recording) -> None:
         "repoURL": "https://git.test/lab.git",
         "targetRevision": "main",
         "path": "gitops/hub",
+        "kustomize": OVERLAY.spec(),
     }
 
 

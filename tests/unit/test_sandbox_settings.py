@@ -66,8 +66,18 @@ def test_the_image_is_the_one_whose_checksum_the_dev_stack_pins() -> None:
 
 
 def test_the_mirror_has_the_release_of_k3s_that_the_program_installs() -> None:
-    assert versions.K3S in releases.K3S_VERSIONS
-    assert len(set(releases.K3S_VERSIONS)) > 1, "an upgrade needs an older release"
+    assert releases.has_release(versions.K3S)
+
+
+def test_the_mirror_has_older_releases_too_and_none_that_the_sandbox_could_not_run() -> None:
+    major, minor, patch = (int(number) for number in releases.KUBERNETES.split("."))
+    has = {
+        f"v{major}.{other}+k3s{release}": releases.has_release(f"v{major}.{other}+k3s{release}")
+        for other in (f"{minor}.0", f"{minor}.{patch}", f"{minor}.{patch + 1}", f"{minor + 1}.0", f"{minor - 1}.0")
+        for release in (1, 2)
+    }
+    assert list(has.values()) == [True] * 4 + [False] * 6
+    assert not any(map(releases.has_release, (f"v{releases.KUBERNETES}", f"v{releases.KUBERNETES}+k3s1-rc1", "k3s")))
 
 
 def test_the_binary_is_no_program_that_runs_on_the_host() -> None:
