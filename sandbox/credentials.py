@@ -9,7 +9,8 @@ from typing import Self
 
 from sandbox.pki import write_private
 
-PROXMOX_TOKEN_ID = "root@pam!pulumi"  # noqa: S105 - the name of a token
+PROXMOX_TOKEN_ID = "homelab@pve!pulumi"  # noqa: S105 - the name of a token
+PROXMOX_ADMIN_TOKEN_ID = "root@pam!sandbox"  # noqa: S105 - as above
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,16 @@ class Credentials:
 
     control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     proxmox_token: str = field(default_factory=lambda: str(uuid.uuid4()), repr=False)
+    proxmox_admin: str = field(default_factory=lambda: str(uuid.uuid4()), repr=False)
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Read the credentials at ``path``, or make them."""
-        if path.exists():
-            return cls(**json.loads(path.read_text()))
-        made = cls()
+        """Read the credentials at ``path``; make those that are not there yet."""
+        known = json.loads(path.read_text()) if path.exists() else {}
+        made = cls(**known)
+        if known == asdict(made):
+            return made
         write_private(path, json.dumps(asdict(made), indent=2).encode() + b"\n")
         return made
 
@@ -33,3 +36,8 @@ class Credentials:
     def proxmox_api_token(self) -> str:
         """The token in the form of Proxmox's Authorization header: ``user@realm!name=uuid``."""
         return f"{PROXMOX_TOKEN_ID}={self.proxmox_token}"
+
+    @property
+    def proxmox_admin_token(self) -> str:
+        """A token that may do everything, for whoever plays the operator; the program never has it."""
+        return f"{PROXMOX_ADMIN_TOKEN_ID}={self.proxmox_admin}"

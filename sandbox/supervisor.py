@@ -16,7 +16,7 @@ from aiohttp import web
 from sandbox import control
 from sandbox.children import Child, refuse_busy_port
 from sandbox.cluster.cluster import Cluster
-from sandbox.credentials import PROXMOX_TOKEN_ID, Credentials
+from sandbox.credentials import PROXMOX_ADMIN_TOKEN_ID, PROXMOX_TOKEN_ID, Credentials
 from sandbox.machines.commands import Shell
 from sandbox.machines.host import MachineHost
 from sandbox.machines.k3s import K3s
@@ -100,7 +100,10 @@ class Supervisor:
         releases.add_routes(mirror)
         charts.add_routes(mirror, self._charts)
         await self._serve("mirror", mirror, [self._settings.mirror])
-        tokens = {PROXMOX_TOKEN_ID: self._credentials.proxmox_token}
+        tokens = {
+            PROXMOX_TOKEN_ID: self._credentials.proxmox_token,
+            PROXMOX_ADMIN_TOKEN_ID: self._credentials.proxmox_admin,
+        }
         proxmox = application(self._datacenter, tokens)
         await self._serve("proxmox", proxmox, list(self._settings.proxmox.values()))
         self._workloads.start()

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from sandbox.proxmox import routes_cluster, routes_guests, routes_storages
+from sandbox.proxmox import routes_access, routes_cluster, routes_guests, routes_storages
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, NotServedError
 from sandbox.proxmox.routing import Call
@@ -18,13 +18,14 @@ from sandbox.proxmox.routing import Call
 logger = logging.getLogger(__name__)
 PREFIX: Final = "/api2/json"
 SCHEME: Final = "PVEAPIToken="
-ROUTES: Final = (*routes_cluster.ROUTES, *routes_storages.ROUTES, *routes_guests.ROUTES)
+ROUTES: Final = (*routes_access.ROUTES, *routes_cluster.ROUTES, *routes_storages.ROUTES, *routes_guests.ROUTES)
 
 
 def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Application:
-    """Serve ``datacenter`` to the bearers of ``tokens``: ``{"root@pam!pulumi": "<uuid>"}``; a token may do everything.
+    """Serve ``datacenter`` to the bearers of ``tokens``: ``{"homelab@pve!pulumi": "<uuid>"}``.
 
-    Any host answers for all, as in a cluster; the caller binds the application, with TLS, to the address of each.
+    A token may do what its user may. Any host answers for all, as in a cluster; the caller binds the application, with
+    TLS, to the address of each.
     """
 
     async def serve(request: web.Request) -> web.Response:
@@ -76,6 +77,8 @@ async def _answer(datacenter: Datacenter, user: str, request: web.Request, path:
     if route is None or not request.path.startswith(PREFIX):
         raise NotServedError(f"Method '{request.method} {path}'")
     given = {name: str(value) for name, value in (*request.query.items(), *(await request.post()).items())}
+    if route.needs:
+        route.needs(datacenter.state.access, user, {**given, **(in_path or {})})
     return await route.handler(Call(datacenter, user, route.check(in_path or {}, given)))
 
 

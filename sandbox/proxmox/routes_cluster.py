@@ -8,7 +8,7 @@ from sandbox.proxmox.errors import NotServedError, RefusedError
 from sandbox.proxmox.machine import memory_of
 from sandbox.proxmox.options import POOL_ID, VM_ID
 from sandbox.proxmox.routes_guests import status
-from sandbox.proxmox.routing import Call, Route
+from sandbox.proxmox.routing import Call, Route, on
 from sandbox.proxmox.schema import Parameter, Value, boolean, choice, each, integer, text
 from sandbox.proxmox.state import Guest, Host, Task
 from sandbox.proxmox.storages import summary
@@ -33,13 +33,18 @@ async def _resources(call: Call) -> object:
     kind = call.values.get("type")
     found: list[dict[str, Value]] = []
     if kind in (None, "vm"):
-        found += [_guest_resource(call, guest) for guest in call.datacenter.state.guests.values()]
+        found += [_guest_resource(call, guest) for guest in _seen_guests(call)]
     for host in call.datacenter.hosts.values():
         if kind in (None, "node"):
             found.append({**_host_summary(call, host), "id": f"node/{host.name}", "type": "node"})
         if kind in (None, "storage"):
-            found += [_storage_resource(host, summary(call.datacenter, host.name, s)) for s in host.storages]
+            seen = [one for one in host.storages if call.may(f"/storage/{one.name}", "Datastore.Audit")]
+            found += [_storage_resource(host, summary(call.datacenter, host.name, one)) for one in seen]
     return found
+
+
+def _seen_guests(call: Call) -> list[Guest]:
+    return [g for g in call.datacenter.state.guests.values() if call.may(f"/vms/{g.vmid}", "VM.Audit")]
 
 
 def _guest_resource(call: Call, guest: Guest) -> dict[str, Value]:
@@ -71,9 +76,11 @@ def _storage_resource(host: Host, found: dict[str, Value]) -> dict[str, Value]:
 
 
 def _host_summary(call: Call, host: Host) -> dict[str, Value]:
+    known: dict[str, Value] = {"node": host.name, "status": "online"}
+    if not call.may(f"/nodes/{host.name}", "Sys.Audit"):
+        return known
     return {
-        "node": host.name,
-        "status": "online",
+        **known,
         "level": "",
         "cpu": 0.01,
         "maxcpu": host.cpus,
@@ -127,6 +134,14 @@ async def _host_status(call: Call) -> object:
     }
 
 
+async def _bridges(call: Call) -> object:
+    return [
+        {"iface": bridge, "type": "bridge", "active": 1, "autostart": 1, "method": "static"}
+        for bridge in call.datacenter.host(call.node).bridges
+        if call.may(f"/sdn/zones/localnetwork/{bridge}", "SDN.Audit", "SDN.Use")
+    ]
+
+
 def _task(task: Task) -> dict[str, Value]:
     shown: dict[str, Value] = {
         key: getattr(task, key) for key in ("upid", "node", "pid", "pstart", "starttime", "type", "id")
@@ -137,20 +152,35 @@ def _task(task: Task) -> dict[str, Value]:
 
 async def _tasks(call: Call) -> object:
     call.datacenter.host(call.node)
-    return [_task(task) for task in reversed(call.datacenter.state.tasks) if task.node == call.node][:50]
+    seen = (task for task in reversed(call.datacenter.state.tasks) if task.node == call.node and _sees(call, task))
+    return [_task(task) for task in seen][:50]
+
+
+def _sees(call: Call, task: Task) -> bool:
+    owner = task.user.partition("!")[0]
+    return owner == call.user.partition("!")[0] or call.may(f"/nodes/{task.node}", "Sys.Audit")
+
+
+def _seen_task(call: Call, privilege: str = "Sys.Audit") -> Task:
+    """Return the task that the path names; somebody else's needs a right on the host."""
+    task = call.datacenter.tasks.find(call.node, call.text("upid"))
+    if task.user.partition("!")[0] != call.user.partition("!")[0]:
+        call.check(f"/nodes/{call.node}", privilege)
+    return task
 
 
 async def _task_status(call: Call) -> object:
-    return _task(call.datacenter.tasks.find(call.node, call.text("upid")))
+    return _task(_seen_task(call))
 
 
 async def _task_log(call: Call) -> object:
     start, limit = int(call.values.get("start", 0)), int(call.values.get("limit", 50))
-    lines = call.datacenter.tasks.find(call.node, call.text("upid")).log
+    lines = _seen_task(call).log
     return [{"n": number, "t": line} for number, line in enumerate(lines, 1)][start : start + limit]
 
 
 async def _stop_task(call: Call) -> object:
+    _seen_task(call, "Sys.Modify")
     await call.datacenter.tasks.stop(call.node, call.text("upid"))
     return None
 
@@ -168,7 +198,12 @@ def _members(call: Call, poolid: str) -> list[dict[str, Value]]:
 async def _pools(call: Call) -> object:
     wanted = call.values.get("poolid")
     if wanted is None:
-        return [{"poolid": poolid, "comment": comment} for poolid, comment in call.datacenter.state.pools.items()]
+        return [
+            {"poolid": poolid, "comment": comment}
+            for poolid, comment in call.datacenter.state.pools.items()
+            if call.may(f"/pool/{poolid}", "Pool.Audit")
+        ]
+    call.check(f"/pool/{wanted}", "Pool.Audit")
     poolid = _pool(call, str(wanted))
     return [{"poolid": poolid, "comment": call.datacenter.state.pools[poolid], "members": _members(call, poolid)}]
 
@@ -192,6 +227,7 @@ async def _update_pool(call: Call) -> object:
         guest = call.datacenter.state.guests.get(vmid)
         if guest is None:
             raise RefusedError(f"VM {vmid} does not exist")
+        call.check(f"/vms/{vmid}", "VM.Allocate")
         if call.values.get("delete"):
             if guest.pool != poolid:
                 raise RefusedError(f"VM {vmid} is not a pool member")
@@ -213,6 +249,7 @@ async def _delete_pool(call: Call) -> object:
     return None
 
 
+_POOL = on("/pool/{poolid}", "Pool.Allocate")
 _ID = {"poolid": Parameter(POOL_ID, required=True)}
 _COMMENT = {"comment": Parameter(text())}
 _MEMBERS = {"vms": Parameter(each(VM_ID)), "delete": Parameter(boolean), "allow-move": Parameter(boolean)}
@@ -220,13 +257,14 @@ ROUTES: Final = (
     Route("GET", "/version", _version),
     Route("GET", "/cluster/nextid", _next_id, {"vmid": Parameter(VM_ID)}),
     Route("GET", "/cluster/resources", _resources, {"type": Parameter(choice("vm", "storage", "node", "sdn"))}),
-    Route("GET", "/cluster/status", _cluster_status),
+    Route("GET", "/cluster/status", _cluster_status, needs=on("/", "Sys.Audit")),
     Route("GET", "/pools", _pools, {"poolid": Parameter(POOL_ID), "type": Parameter(choice("qemu", "lxc", "storage"))}),
-    Route("POST", "/pools", _create_pool, {**_ID, **_COMMENT}),
-    Route("PUT", "/pools", _update_pool, {**_ID, **_COMMENT, **_MEMBERS}),
-    Route("DELETE", "/pools", _delete_pool, _ID),
+    Route("POST", "/pools", _create_pool, {**_ID, **_COMMENT}, needs=_POOL),
+    Route("PUT", "/pools", _update_pool, {**_ID, **_COMMENT, **_MEMBERS}, needs=_POOL),
+    Route("DELETE", "/pools", _delete_pool, _ID, needs=_POOL),
     Route("GET", "/nodes", _hosts),
-    Route("GET", "/nodes/{node}/status", _host_status),
+    Route("GET", "/nodes/{node}/status", _host_status, needs=on("/nodes/{node}", "Sys.Audit")),
+    Route("GET", "/nodes/{node}/network", _bridges, {"type": Parameter(choice("any_bridge"), required=True)}),
     Route("GET", "/nodes/{node}/tasks", _tasks),
     Route("DELETE", "/nodes/{node}/tasks/{upid}", _stop_task),
     Route("GET", "/nodes/{node}/tasks/{upid}/status", _task_status),

@@ -4,14 +4,14 @@ import os
 import time
 from typing import Final
 
-from sandbox.proxmox import changes, guests, power
+from sandbox.proxmox import changes, guests, permissions, power
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.disks import volume_of
 from sandbox.proxmox.drives import DRIVES
 from sandbox.proxmox.errors import ParameterError, RefusedError
 from sandbox.proxmox.machine import boot_drive, memory_of
 from sandbox.proxmox.options import DNS_NAME, OPTIONS, POOL_ID, SECRET, STORAGE_ID, VM_ID, refuse_not_modelled
-from sandbox.proxmox.routing import Call, Route
+from sandbox.proxmox.routing import Call, Route, on, on_any
 from sandbox.proxmox.schema import Parameter, Value, boolean, choice, integer, text
 from sandbox.proxmox.state import Guest
 from sandbox.proxmox.tasks import Log
@@ -44,11 +44,13 @@ def status(datacenter: Datacenter, guest: Guest) -> dict[str, Value]:
 
 async def _listing(call: Call) -> object:
     call.datacenter.host(call.node)
-    return [status(call.datacenter, g) for g in call.datacenter.state.guests.values() if g.node == call.node]
+    here = [guest for guest in call.datacenter.state.guests.values() if guest.node == call.node]
+    return [status(call.datacenter, guest) for guest in here if call.may(f"/vms/{guest.vmid}", "VM.Audit")]
 
 
 async def _create(call: Call) -> object:
     given = call.given | {"vmid": call.values["vmid"]}
+    permissions.check_create(call, given)
     boot = given.pop("start", 0)
     upid = await guests.create(call.datacenter, call.node, given, call.user)
     if boot:
@@ -76,12 +78,14 @@ async def _pending(call: Call) -> object:
 
 
 async def _update(call: Call) -> object:
+    permissions.check_update(call, call.guest)
     changes.update(call.datacenter, call.guest, call.given)
     return None
 
 
 async def _update_as_task(call: Call) -> object:
     guest = call.guest
+    permissions.check_update(call, guest)
 
     async def work(_: Log) -> None:
         changes.update(call.datacenter, guest, call.given)
@@ -90,10 +94,12 @@ async def _update_as_task(call: Call) -> object:
 
 
 async def _resize(call: Call) -> object:
+    permissions.check_resize(call, call.guest)
     return await changes.resize(call.datacenter, call.guest, call.text("disk"), call.text("size"), call.user)
 
 
 async def _clone(call: Call) -> object:
+    permissions.check_clone(call, call.guest)
     return await guests.clone(call.datacenter, call.guest, call.given, call.user)
 
 
@@ -170,29 +176,35 @@ _RESIZE = {
     "digest": Parameter(text(r"[0-9a-f]{40}")),
 }
 _DESTROY = {"purge": Parameter(boolean), "destroy-unreferenced-disks": Parameter(boolean)}
+_AUDIT = on("/vms/{vmid}", "VM.Audit")
+_ALLOCATE = on("/vms/{vmid}", "VM.Allocate")
+_POWER = on("/vms/{vmid}", "VM.PowerMgmt")
+_CONFIGURE = on_any("/vms/{vmid}", *permissions.CONFIGURE)
+_GUEST_AGENT = on("/vms/{vmid}", "VM.GuestAgent.Audit")
 _GUEST: Final = "/nodes/{node}/qemu/{vmid}"
 ROUTES: Final = (
     Route("GET", "/nodes/{node}/qemu", _listing, {"full": Parameter(boolean)}),
     Route("POST", "/nodes/{node}/qemu", _create, _CREATE, refuse_not_modelled),
-    Route("DELETE", _GUEST, _destroy, _DESTROY),
-    Route("GET", f"{_GUEST}/config", _config, {"current": Parameter(boolean)}),
-    Route("PUT", f"{_GUEST}/config", _update, _UPDATE, refuse_not_modelled),
-    Route("POST", f"{_GUEST}/config", _update_as_task, _UPDATE, refuse_not_modelled),
-    Route("GET", f"{_GUEST}/pending", _pending),
-    Route("PUT", f"{_GUEST}/resize", _resize, _RESIZE),
-    Route("POST", f"{_GUEST}/clone", _clone, _CLONE),
-    Route("POST", f"{_GUEST}/template", _template),
-    Route("PUT", f"{_GUEST}/cloudinit", _rebuild_cloud_init),
-    Route("GET", f"{_GUEST}/status/current", _current),
-    Route("POST", f"{_GUEST}/status/start", _start, _TIMEOUT),
-    Route("POST", f"{_GUEST}/status/stop", _stop, {**_TIMEOUT, "keepActive": Parameter(boolean)}),
+    Route("DELETE", _GUEST, _destroy, _DESTROY, needs=_ALLOCATE),
+    Route("GET", f"{_GUEST}/config", _config, {"current": Parameter(boolean)}, needs=_AUDIT),
+    Route("PUT", f"{_GUEST}/config", _update, _UPDATE, refuse_not_modelled, _CONFIGURE),
+    Route("POST", f"{_GUEST}/config", _update_as_task, _UPDATE, refuse_not_modelled, _CONFIGURE),
+    Route("GET", f"{_GUEST}/pending", _pending, needs=_AUDIT),
+    Route("PUT", f"{_GUEST}/resize", _resize, _RESIZE, needs=on("/vms/{vmid}", "VM.Config.Disk")),
+    Route("POST", f"{_GUEST}/clone", _clone, _CLONE, needs=on("/vms/{vmid}", "VM.Clone")),
+    Route("POST", f"{_GUEST}/template", _template, needs=_ALLOCATE),
+    Route("PUT", f"{_GUEST}/cloudinit", _rebuild_cloud_init, needs=on("/vms/{vmid}", "VM.Config.Cloudinit")),
+    Route("GET", f"{_GUEST}/status/current", _current, needs=_AUDIT),
+    Route("POST", f"{_GUEST}/status/start", _start, _TIMEOUT, needs=_POWER),
+    Route("POST", f"{_GUEST}/status/stop", _stop, {**_TIMEOUT, "keepActive": Parameter(boolean)}, needs=_POWER),
     Route(
         "POST",
         f"{_GUEST}/status/shutdown",
         _shutdown,
         {**_TIMEOUT, **dict.fromkeys(("forceStop", "keepActive"), Parameter(boolean))},
+        needs=_POWER,
     ),
-    Route("POST", f"{_GUEST}/status/reboot", _reboot, _TIMEOUT),
-    Route("POST", f"{_GUEST}/agent/ping", _agent),
-    Route("GET", f"{_GUEST}/agent/network-get-interfaces", _agent),
+    Route("POST", f"{_GUEST}/status/reboot", _reboot, _TIMEOUT, needs=_POWER),
+    Route("POST", f"{_GUEST}/agent/ping", _agent, needs=_GUEST_AGENT),
+    Route("GET", f"{_GUEST}/agent/network-get-interfaces", _agent, needs=_GUEST_AGENT),
 )

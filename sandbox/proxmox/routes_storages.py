@@ -4,8 +4,10 @@ import re
 from typing import Final
 
 from sandbox.proxmox import storages
+from sandbox.proxmox.access import denied
 from sandbox.proxmox.options import STORAGE_ID, VM_ID
-from sandbox.proxmox.routing import Call, Route
+from sandbox.proxmox.permissions import reads_volume
+from sandbox.proxmox.routing import Call, Route, both, either, on, on_any
 from sandbox.proxmox.schema import Parameter, boolean, choice, each, integer, text
 from sandbox.proxmox.state import Volume
 
@@ -20,8 +22,12 @@ async def _listing(call: Call) -> object:
     return [
         storages.summary(call.datacenter, call.node, storage)
         for storage in call.datacenter.host(call.node).storages
-        if (not wanted or wanted & set(storage.content)) and name in (None, storage.name)
+        if (not wanted or wanted & set(storage.content)) and name in (None, storage.name) and _sees(call, storage.name)
     ]
+
+
+def _sees(call: Call, storage: str) -> bool:
+    return call.may(f"/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace")
 
 
 async def _status(call: Call) -> object:
@@ -35,7 +41,9 @@ async def _content(call: Call) -> object:
     return [
         storages.entry(volume)
         for volume in call.datacenter.volumes(call.node, storage.name)
-        if call.values.get("content") in (None, volume.content) and call.values.get("vmid") in (None, volume.vmid)
+        if call.values.get("content") in (None, volume.content)
+        and call.values.get("vmid") in (None, volume.vmid)
+        and reads_volume(call, volume)
     ]
 
 
@@ -46,6 +54,8 @@ def _named(call: Call) -> Volume:
 
 async def _volume(call: Call) -> object:
     found = _named(call)
+    if not reads_volume(call, found):
+        raise denied()
     path = f"/dev/pve/{found.name}" if found.content == "images" else str(call.datacenter.file(found))
     return {"path": path, "format": found.format, "size": found.size, "used": found.size}
 
@@ -79,12 +89,22 @@ _LISTING = {
     "format": Parameter(boolean),
 }
 _STORAGE: Final = "/nodes/{node}/storage/{storage}"
+_READ = on_any("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace")
+_REACH = either(on("/", "Sys.Audit", "Sys.Modify"), on("/nodes/{node}", "Sys.AccessNetwork"))
+_FILL = on("/storage/{storage}", "Datastore.AllocateTemplate")
+_CONTENT = {"content": Parameter(choice(*CONTENT)), "vmid": Parameter(VM_ID)}
 ROUTES: Final = (
     Route("GET", "/nodes/{node}/storage", _listing, _LISTING),
-    Route("GET", f"{_STORAGE}/status", _status),
-    Route("GET", f"{_STORAGE}/content", _content, {"content": Parameter(choice(*CONTENT)), "vmid": Parameter(VM_ID)}),
+    Route("GET", f"{_STORAGE}/status", _status, needs=_READ),
+    Route("GET", f"{_STORAGE}/content", _content, _CONTENT, needs=_READ),
     Route("GET", f"{_STORAGE}/content/{{volume}}", _volume),
-    Route("DELETE", f"{_STORAGE}/content/{{volume}}", _remove, {"delay": Parameter(integer(1, 30))}),
-    Route("POST", f"{_STORAGE}/download-url", _download, _DOWNLOAD),
-    Route("GET", "/nodes/{node}/query-url-metadata", _metadata, _URL),
+    Route(
+        "DELETE",
+        f"{_STORAGE}/content/{{volume}}",
+        _remove,
+        {"delay": Parameter(integer(1, 30))},
+        needs=on("/storage/{storage}", "Datastore.Allocate"),
+    ),
+    Route("POST", f"{_STORAGE}/download-url", _download, _DOWNLOAD, needs=both(_FILL, _REACH)),
+    Route("GET", "/nodes/{node}/query-url-metadata", _metadata, _URL, needs=_REACH),
 )

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from sandbox.proxmox.access import Access, denied
 from sandbox.proxmox.datacenter import Datacenter
-from sandbox.proxmox.errors import ParameterError
+from sandbox.proxmox.errors import ApiError, ParameterError
 from sandbox.proxmox.options import POOL_ID, STORAGE_ID, VM_ID
 from sandbox.proxmox.schema import Kind, Parameter, Value, check, text
 from sandbox.proxmox.state import Guest
@@ -19,8 +20,46 @@ _IN_PATH: Final[Mapping[str, Kind]] = {
     "storage": STORAGE_ID,
     "poolid": POOL_ID,
     "volume": text(r".+"),
+    "roleid": text(r"[A-Za-z0-9.\-_]+"),
     "upid": text(r"UPID:.+:", "invalid format - unable to parse worker upid"),
 }
+
+
+Needs = Callable[[Access, str, Mapping[str, str]], None]
+
+
+def on(path: str, *privileges: str) -> Needs:
+    """Ask for all of ``privileges`` on ``path``, in which names stand for the request's parameters."""
+    return lambda access, asking, given: access.check(asking, path.format_map(given), *privileges)
+
+
+def on_any(path: str, *privileges: str) -> Needs:
+    """Ask for one of ``privileges`` on ``path``."""
+    return lambda access, asking, given: access.check_any(asking, path.format_map(given), *privileges)
+
+
+def both(*needs: Needs) -> Needs:
+    """Ask for all that ``needs`` ask for."""
+
+    def check(access: Access, asking: str, given: Mapping[str, str]) -> None:
+        for need in needs:
+            need(access, asking, given)
+
+    return check
+
+
+def either(*needs: Needs) -> Needs:
+    """Ask for what one of ``needs`` asks for; a host does not say which one would have done."""
+
+    def check(access: Access, asking: str, given: Mapping[str, str]) -> None:
+        for need in needs:
+            try:
+                return need(access, asking, given)
+            except ApiError:
+                continue
+        raise denied()
+
+    return check
 
 
 @dataclass(frozen=True)
@@ -45,6 +84,18 @@ class Call:
         """Return a value that is text."""
         return str(self.values[name])
 
+    def check(self, path: str, *privileges: str) -> None:
+        """Refuse the request unless the asking token has all of ``privileges`` on ``path``."""
+        self.datacenter.state.access.check(self.user, path, *privileges)
+
+    def check_any(self, path: str, *privileges: str) -> None:
+        """Refuse the request unless the asking token has one of ``privileges`` on ``path``."""
+        self.datacenter.state.access.check_any(self.user, path, *privileges)
+
+    def may(self, path: str, *privileges: str) -> bool:
+        """Tell whether the asking token has one of ``privileges`` on ``path``: what a list leaves out otherwise."""
+        return self.datacenter.state.access.has_any(self.user, path, *privileges)
+
     @property
     def given(self) -> dict[str, Value]:
         """What the client sent, apart from the host and the machine that the path names."""
@@ -56,13 +107,14 @@ Handler = Callable[[Call], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Route:
-    """One endpoint. ``before`` looks at the raw parameters first."""
+    """One endpoint. ``needs`` looks at who asks, ``before`` at the raw parameters; both come first."""
 
     method: str
     path: str
     handler: Handler
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     before: Callable[[Mapping[str, str]], None] | None = None
+    needs: Needs | None = None
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
         """Return the values in ``path``, None when it is another endpoint's."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sandbox.pki import write_private
+from sandbox.proxmox.access import Access, as_documented
 from sandbox.proxmox.schema import Value
 
 GIB: Final = 1024**3
@@ -109,6 +110,7 @@ class State:
     pools: dict[str, str] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     next_pid: int = 1000
+    access: Access = field(default_factory=as_documented)
     resuming: set[int] = field(default_factory=set)
     """Machines that ran when the hosts went down and have not been started again yet; saved as running."""
 
@@ -149,6 +151,8 @@ class State:
             saved["pools"],
             [Task(**task) for task in saved["tasks"]],
             saved["next_pid"],
+            # Until 2026-11 whoever had a token might do everything.
+            Access.restored(saved["access"]) if "access" in saved else as_documented(),
         )
 
     def save(self, path: Path) -> None:
@@ -163,5 +167,6 @@ class State:
             "pools": self.pools,
             "tasks": [asdict(task) for task in self.tasks],
             "next_pid": self.next_pid,
+            "access": self.access.saved(),
         }
         write_private(path, json.dumps(content, indent=1).encode())

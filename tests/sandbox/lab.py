@@ -73,17 +73,17 @@ class TestLab:
     def kill_supervisor(self) -> None:
         os.kill(int(self.settings.lock.read_text()), signal.SIGKILL)
 
-    def proxmox(self, method: str, path: str) -> Any:
+    def proxmox(self, method: str, path: str, **data: object) -> Any:
         """Call the Proxmox API as an operator would, with TLS verified."""
         endpoint = self.settings.proxmox["pve1"]
-        token = Credentials.at(self.settings.credentials).proxmox_api_token
+        token = Credentials.at(self.settings.credentials).proxmox_admin_token
         context = ssl.create_default_context(cafile=str(self.settings.authority))
         with httpx.Client(verify=context, trust_env=False) as client:
             answer = client.request(
                 method,
                 f"https://{endpoint}/api2/json{path}",
                 headers={"Authorization": f"PVEAPIToken={token}"},
-                data={} if method == "POST" else None,
+                data=data if method in ("POST", "PUT") else None,
             )
         answer.raise_for_status()
         return answer.json()["data"]
