@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python -m
 # A file's tests stay together: they may share addresses.
 FAST_TESTS := $(RUN) pytest -m "not sandbox" --numprocesses auto --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help up plan preview refresh destroy down wipe status kubeconfig env test test-unit check docs format lock
+.PHONY: help up plan init doctor preview refresh destroy down wipe status kubeconfig env test test-unit check docs format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,12 @@ up: $(VENV)/ready ## set up, then provision the whole lab
 
 plan: $(VENV)/ready ## show whether the lab fits its hosts, nodes and disks
 	@$(RUN) lab plan --stack $(STACK)
+
+init: $(VENV)/ready ## make a real lab's stack and set its secrets, encrypted
+	@$(RUN) lab init --stack $(STACK)
+
+doctor: $(VENV)/ready ## check all that an `up` needs, and say how to mend what is wrong
+	@$(RUN) lab doctor --stack $(STACK)
 
 preview: $(VENV)/ready ## show what `up` would change
 	@$(RUN) lab preview --stack $(STACK)

@@ -116,11 +116,12 @@ def _hosts(lab: Lab) -> Iterator[Usage]:
         memory = sum(node.memory for node in nodes)
         yield Usage(host.name, "cores", "vCPU", cores, int(host.cores * overcommit.cpu))
         yield Usage(host.name, "memory", "MiB", memory, int((host.memory - HOST_MEMORY) * overcommit.memory))
-        yield Usage(host.name, lab.proxmox.disks, "GiB", _disks(nodes), _datastore(lab, host))
+        yield Usage(host.name, lab.proxmox.disks, "GiB", sum(map(disk_of, nodes)), _datastore(lab, host))
 
 
-def _disks(nodes: Iterable[Node]) -> int:
-    return sum(node.disks.system + (node.disks.etcd or 0) + (node.disks.longhorn or 0) for node in nodes)
+def disk_of(node: Node) -> int:
+    """Return the GiB of all disks of a machine."""
+    return node.disks.system + (node.disks.etcd or 0) + (node.disks.longhorn or 0)
 
 
 def _datastore(lab: Lab, host: Host) -> int:

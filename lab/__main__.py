@@ -1,9 +1,11 @@
 """`python -m lab`: what `make up`, `make preview` and the other targets run."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,8 +13,12 @@ from rich.console import Console
 
 from config.faults import LabError
 from config.rules import read_lab
+from config.secrets import SecretKey
 from lab.configuration import lab_data
+from lab.doctor.examination import examine
+from lab.doctor.report import report, wrong
 from lab.hints import Hint
+from lab.initialise import initialise, read_secrets, variable
 from lab.plan import tables
 from lab.recovery import abandoned_lock, end_orphans, release_lock, settle_interrupted
 from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
@@ -81,6 +87,59 @@ def plan(stack: StackName = SANDBOX_STACK) -> None:
         data = lab_data(stack)
         console.print(tables(read_lab(data, measured=False)))
         read_lab(data)
+
+    _guarded(work)
+
+
+@app.command()
+def init(
+    stack: StackName = SANDBOX_STACK,
+    secrets_file: Annotated[
+        Path | None, typer.Option("--from-file", help="A YAML file of secrets that only you can read.")
+    ] = None,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Set again what is set already.")] = False,
+) -> None:
+    """Make a real lab's stack, and set its secrets: from the environment, from a file, or as you type them."""
+
+    def work() -> None:
+        if stack == SANDBOX_STACK:
+            raise StackError("the sandbox makes its own secrets", Hint("only real labs have to be told", "make up"))
+        given = read_secrets(secrets_file) if secrets_file else {}
+        chosen = real_stack(ensure(), stack)
+        outcome = initialise(chosen, given=given, ask=_ask if sys.stdin.isatty() else None, replace=replace)
+        console.print(f"stack {stack}: {'made' if outcome.made else 'was there'}")
+        for names, how in ((outcome.set, "set, encrypted"), (outcome.kept, "kept as it was")):
+            for name in names:
+                console.print(f"{name}: {how}")
+        if outcome.missing:
+            wanted = "; ".join(f"{key.name} ({key.what}), as {variable(key)}" for key in outcome.missing)
+            raise StackError(
+                f"missing: {wanted}",
+                Hint(
+                    "nobody is there to be asked", f"export them, or: python -m lab init --stack {stack} --from-file F"
+                ),
+            )
+        console.print(f"go on with: make doctor STACK={stack}")
+
+    _guarded(work)
+
+
+def _ask(key: SecretKey) -> str:
+    return str(typer.prompt(f"{key.name}: {key.what}\n  {key.shape}", hide_input=True, default="", show_default=False))
+
+
+@app.command()
+def doctor(stack: StackName = SANDBOX_STACK) -> None:
+    """Check everything that an `up` needs, and say how to mend what is wrong. Changes nothing."""
+
+    def work() -> None:
+        findings = examine(stack)
+        for part in report(findings):
+            console.print(part)
+        if faulty := wrong(findings):
+            _fail(f"{len(faulty)} of {len(findings)} checks found something to mend", f"make doctor STACK={stack}")
+        console.print(f"\n{len(findings)} checks, nothing to mend; go on with: make preview STACK={stack}")
 
     _guarded(work)
 

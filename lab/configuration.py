@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from lab.stack import StackError
+from lab.stack import StackError, stack_names
 from sandbox.settings import REPOSITORY
 
 
@@ -19,7 +19,7 @@ def stack_config(name: str, folder: Path = REPOSITORY) -> dict[str, Any]:
     try:
         read = yaml.safe_load(file.read_text())
     except FileNotFoundError:
-        known = ", ".join(path.name.split(".")[1] for path in sorted(folder.glob("Pulumi.*.yaml")))
+        known = ", ".join(stack_names(folder))
         raise StackError(f"there is no {file.name}; stacks with a configuration: {known}") from None
     except yaml.YAMLError as error:
         raise StackError(f"{file.name} is no YAML: {error}") from None

@@ -27,7 +27,7 @@ _KNOWN: Final = (
     ),
     (
         r"no stack named",
-        Hint("the stack does not exist in this backend yet", "pulumi stack init {stack}"),
+        Hint("the stack does not exist in this backend yet", "make init STACK={stack}"),
     ),
     (
         r"x509: certificate|certificate signed by unknown authority|tls: failed to verify",

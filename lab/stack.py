@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from config.secrets import PROXMOX_API_TOKEN, SecretKey
 from lab.hints import Hint, hint_for
 from sandbox.children import end_with_parent
 from sandbox.credentials import Credentials
@@ -75,14 +76,16 @@ class Stack:
         if process.returncode:
             raise StackError(f"pulumi {arguments[0]} failed on stack {self.name}", hint_for("".join(lines), self.name))
 
-    def read(self, *arguments: str, stdin: str | None = None, folder: Path = REPOSITORY) -> str:
-        """Run a Pulumi command and return what it prints.
+    def read(
+        self, *arguments: str, stdin: str | None = None, folder: Path = REPOSITORY, stackless: bool = False
+    ) -> str:
+        """Run a Pulumi command, on the stack unless it is about all of them, and return what it prints.
 
         Raises:
             StackError: it fails; the message has what it said.
         """
         done = subprocess.run(
-            self._command(*arguments),
+            self._command(*arguments, stackless=stackless),
             cwd=folder,
             env=self._environment,
             input=stdin if stdin is not None else "",
@@ -104,8 +107,9 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         return {**self.environment, "HOMELAB_COMMAND": self.mark}
 
-    def _command(self, *arguments: str) -> list[str]:
-        return ["pulumi", *arguments, "--stack", self.name, "--non-interactive"]
+    def _command(self, *arguments: str, stackless: bool = False) -> list[str]:
+        chosen = [] if stackless else ["--stack", self.name]
+        return ["pulumi", *arguments, *chosen, "--non-interactive"]
 
 
 def environment(tools: Toolchain, extra: Mapping[str, str]) -> dict[str, str]:
@@ -161,10 +165,19 @@ def sandbox_stack(tools: Toolchain, settings: Settings) -> Stack:
     _write_configuration(config_file, settings)
     if not (backend / ".pulumi" / "stacks" / PROJECT / f"{SANDBOX_STACK}.json").exists():
         stack.read("stack", "init", "--no-select", folder=folder)
-    if "proxmoxApiToken" not in config_file.read_text():
-        token = credentials.proxmox_api_token
-        stack.read("config", "set", "--secret", f"{PROJECT}:proxmoxApiToken", stdin=token, folder=folder)
+    if PROXMOX_API_TOKEN.name not in config_file.read_text():
+        set_secret(stack, PROXMOX_API_TOKEN, credentials.proxmox_api_token)
     return stack
+
+
+def set_secret(stack: Stack, key: SecretKey, value: str) -> None:
+    """Keep a secret in the stack's file, encrypted; its value passes through standard input only.
+
+    Raises:
+        StackError: Pulumi refuses.
+    """
+    name = f"{PROJECT}:{key.name}"
+    stack.read("config", "set", "--secret", name, stdin=value, folder=stack.config_file.parent)
 
 
 def _write_configuration(config_file: Path, settings: Settings) -> None:
@@ -181,22 +194,24 @@ def _write_configuration(config_file: Path, settings: Settings) -> None:
     write_private(config_file, yaml.safe_dump(wanted, sort_keys=False).encode())
 
 
-def real_stack(tools: Toolchain, name: str) -> Stack:
+def real_stack(tools: Toolchain, name: str, folder: Path = REPOSITORY) -> Stack:
     """Return the stack called ``name`` of a real lab, with the operator's own backend and passphrase.
+
+    ``folder`` has its configuration.
 
     Raises:
         StackError: there is no configuration for it, or no passphrase is given.
     """
-    config_file = REPOSITORY / f"Pulumi.{name}.yaml"
+    config_file = folder / f"Pulumi.{name}.yaml"
     if not config_file.exists():
-        known = ", ".join(_stack_names())
+        known = ", ".join(stack_names(folder))
         raise StackError(f"there is no {config_file.name}; stacks with a configuration: {known}")
     if not os.environ.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         raise StackError(
             f"no passphrase for the secrets of stack {name}",
             Hint(
                 "neither PULUMI_CONFIG_PASSPHRASE_FILE nor PULUMI_CONFIG_PASSPHRASE is set",
-                "export PULUMI_CONFIG_PASSPHRASE_FILE=<file>",
+                "export PULUMI_CONFIG_PASSPHRASE_FILE=<file>; docs/real-lab.md has the commands that make one",
             ),
         )
     # Pulumi's own default for a local backend, unless the operator has chosen another one.
@@ -204,8 +219,9 @@ def real_stack(tools: Toolchain, name: str) -> Stack:
     return Stack(name, environment(tools, {"PULUMI_BACKEND_URL": backend}), config_file)
 
 
-def _stack_names() -> Iterator[str]:
-    return (path.name.split(".")[1] for path in sorted(REPOSITORY.glob("Pulumi.*.yaml")))
+def stack_names(folder: Path) -> Iterator[str]:
+    """Yield the stacks that have a configuration in ``folder``."""
+    return (path.name.split(".")[1] for path in sorted(folder.glob("Pulumi.*.yaml")))
 
 
 def exports(variables: Mapping[str, str], names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ error: the stack is currently locked by 1 lock(s). Either wait for the other pro
             "export PULUMI_CONFIG_PASSPHRASE_FILE=<the right file>",
         ),
         (LOCKED, "prod", "another command works on this stack, or one was killed", "lab unlock --stack prod"),
-        ("error: no stack named 'prod' found", "prod", "does not exist", "pulumi stack init prod"),
+        ("error: no stack named 'prod' found", "prod", "does not exist", "make init STACK=prod"),
         (
             "tls: failed to verify certificate: x509: certificate signed by unknown authority",
             "dev",

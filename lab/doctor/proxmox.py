@@ -1,0 +1,161 @@
+"""Ask Proxmox VE: does it take the token, is there what the lab describes, and are the rights held."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from config.capacity import disk_of
+from config.model import Host, Lab
+from lab.doctor.finding import Area, Finding
+from lab.doctor.reach import Reach, UnreachableError
+from lab.doctor.rights import missing, rights, steps, token_steps
+
+AREA = Area("Proxmox")
+MIB = 1024**2
+GIB = 1024**3
+Listing = list[dict[str, Any]]
+
+
+async def examine(lab: Lab, token: str, reach: Reach) -> list[Finding]:
+    """Return how the lab's Proxmox stands, as the bearer of ``token`` sees it."""
+    api = _Api(lab.proxmox.endpoint, token, reach)
+    try:
+        answer = await api.answer("/version")
+    except UnreachableError as error:
+        return [AREA.wrong("answers", str(error), error.step)]
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return [
+            AREA.ok("answers"),
+            AREA.wrong("token", f"is refused: {answer.reason_phrase}", *token_steps()),
+        ]
+    if answer.status_code != httpx.codes.OK:
+        return [AREA.wrong("answers", f"status {answer.status_code}: {answer.reason_phrase}", "see that it is Proxmox")]
+    version = answer.json()["data"]["version"]
+    parts = await asyncio.gather(_rights(lab, api), _hosts(lab, api), _machines(lab, api))
+    return [AREA.ok("answers", f"version {version}"), AREA.ok("token"), *(one for part in parts for one in part)]
+
+
+class _Api:
+    def __init__(self, endpoint: str, token: str, reach: Reach) -> None:
+        self._base = f"{endpoint.rstrip('/')}/api2/json"
+        self._headers = {"Authorization": f"PVEAPIToken={token}"}
+        self._reach = reach
+
+    async def answer(self, path: str, /, **query: str) -> httpx.Response:
+        return await self._reach.get(f"{self._base}{path}", self._headers, **query)
+
+    async def data(self, path: str, /, **query: str) -> Any:  # noqa: ANN401 - what the API answers
+        """Return what a path holds; nothing when it is refused, which the findings about rights explain."""
+        answer = await self.answer(path, **query)
+        return answer.json()["data"] if answer.status_code == httpx.codes.OK else None
+
+
+async def _rights(lab: Lab, api: _Api) -> list[Finding]:
+    needed = rights(lab)
+    answers = await asyncio.gather(*(api.data("/access/permissions", path=right.path) for right in needed))
+    found = []
+    for right, answer in zip(needed, answers, strict=True):
+        held: Mapping[str, object] = (answer or {}).get(right.path) or {}
+        what = f"rights on {right.path}"
+        if lacking := missing(right, held):
+            found.append(AREA.wrong(what, f"{', '.join(lacking)} missing", *steps(right)))
+        else:
+            found.append(AREA.ok(what, f"{len(right.privileges)} of {len(right.privileges)}"))
+    return found
+
+
+async def _hosts(lab: Lab, api: _Api) -> list[Finding]:
+    known = {entry["node"]: entry for entry in await api.data("/nodes") or ()}
+    used = {node.host for node in lab.nodes}
+    found: list[Finding] = []
+    for host in lab.proxmox.hosts:
+        entry = known.get(host.name)
+        if entry is None:
+            names = ", ".join(sorted(known)) or "none"
+            found.append(
+                AREA.wrong(host.name, "is no host of this cluster", f"correct proxmox.hosts; there are: {names}")
+            )
+        elif entry.get("status") != "online":
+            found.append(AREA.wrong(host.name, f"is {entry.get('status')}", "start it, or take it out of the lab"))
+        else:
+            found += _size(host, entry)
+            if host.name in used:
+                found += await _equipment(lab, host, api)
+    return found
+
+
+def _size(host: Host, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    if "maxcpu" not in entry:
+        yield AREA.skipped(f"{host.name}: size", "the token may not read it")
+        return
+    cores, memory = int(entry["maxcpu"]), int(entry["maxmem"]) // MIB
+    for what, said, there, unit in (("cores", host.cores, cores, ""), ("memory", host.memory, memory, " MiB")):
+        if said > there:
+            detail = f"the lab counts on {said}{unit}, and there are {there}{unit}"
+            yield AREA.wrong(f"{host.name}: {what}", detail, f"set proxmox.hosts, {host.name}, {what}: {there}")
+        else:
+            yield AREA.ok(f"{host.name}: {what}", f"{there}{unit}")
+
+
+async def _equipment(lab: Lab, host: Host, api: _Api) -> list[Finding]:
+    storages, bridges, existing = await asyncio.gather(
+        api.data(f"/nodes/{host.name}/storage"),
+        api.data(f"/nodes/{host.name}/network", type="any_bridge"),
+        api.data(f"/nodes/{host.name}/qemu"),
+    )
+    by_name = {entry["storage"]: entry for entry in storages or ()}
+    found = [
+        _datastore(host, lab.proxmox.images, "import", "Import", by_name),
+        _datastore(host, lab.proxmox.disks, "images", "Disk image", by_name),
+    ]
+    found += _space(lab, host, by_name.get(lab.proxmox.disks), existing or [])
+    bridge = lab.networks.nodes.bridge
+    names = sorted(entry["iface"] for entry in bridges or ())
+    if bridge in names:
+        found.append(AREA.ok(f"{host.name}: bridge {bridge}"))
+    else:
+        detail = f"is not there for the token; it sees: {', '.join(names) or 'none'}"
+        step = "make it on the host, or correct networks.nodes.bridge"
+        found.append(AREA.wrong(f"{host.name}: bridge {bridge}", detail, step))
+    return found
+
+
+def _datastore(host: Host, name: str, content: str, words: str, known: Mapping[str, Any]) -> Finding:
+    what = f"{host.name}: datastore {name}"
+    entry = known.get(name)
+    if entry is None:
+        seen = ", ".join(sorted(known)) or "none"
+        return AREA.wrong(what, f"is not there for the token; it sees: {seen}", "make it, or correct proxmox.hosts")
+    if not entry.get("enabled", 1) or not entry.get("active", 1):
+        return AREA.wrong(what, "is switched off", f"pvesm set {name} --disable 0")
+    kept = str(entry.get("content", "")).split(",")
+    if content not in kept:
+        return AREA.wrong(what, f"does not take {words}", f"pvesm set {name} --content {','.join([*kept, content])}")
+    return AREA.ok(what, f"takes {words}")
+
+
+def _space(lab: Lab, host: Host, entry: Mapping[str, Any] | None, existing: Listing) -> Iterator[Finding]:
+    """Compare what is free with the disks that are still to be made."""
+    if entry is None or "avail" not in entry:
+        return
+    made = {int(machine["vmid"]) for machine in existing}
+    wanted = sum(disk_of(node) for node in lab.nodes if node.host == host.name and node.vm_id not in made)
+    free = int(entry["avail"]) // GIB
+    what = f"{host.name}: room on {entry['storage']}"
+    if wanted > free * lab.proxmox.overcommit.disk:
+        yield AREA.wrong(what, f"{wanted} GiB to be made, {free} GiB free", "free some, or make disks smaller")
+    else:
+        yield AREA.ok(what, f"{wanted} GiB to be made, {free} GiB free")
+
+
+async def _machines(lab: Lab, api: _Api) -> list[Finding]:
+    """Look for machines of others that have one of the lab's ids: the provider would take them over."""
+    listed: Listing = await api.data("/cluster/resources", type="vm") or []
+    names = {int(entry["vmid"]): str(entry.get("name", "")) for entry in listed}
+    foreign = [node for node in lab.nodes if names.get(node.vm_id, node.name) != node.name]
+    for node in foreign:
+        detail = f"{node.vm_id} is the id of {names[node.vm_id]}"
+        return [AREA.wrong("VM ids", detail, f"give {node.name} another vm_id")]
+    return [AREA.ok("VM ids", f"{sum(node.vm_id in names for node in lab.nodes)} of {len(lab.nodes)} machines exist")]
