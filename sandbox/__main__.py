@@ -10,6 +10,7 @@ from rich.table import Table
 
 from sandbox import lifecycle
 from sandbox.control import Control, NotRunningError, RefusedError
+from sandbox.faults import ALWAYS, NO_QUORUM, SERVICES, WRITES, Fault
 from sandbox.settings import Settings, SettingsError
 
 app = typer.Typer(help="The embedded lab: start, stop and look at it.", no_args_is_help=True, add_completion=False)
@@ -104,6 +105,43 @@ def logs(
         known = sorted(path.stem for path in settings.logs.glob("*.log"))
         _fail(f"there is no log {name!r}; there are: {', '.join(known) or 'none'}", "python -m sandbox logs supervisor")
     _print_log(log, lines, follow=follow)
+
+
+@app.command()
+def fault(  # noqa: PLR0913, PLR0917 - each is an option of the command
+    service: Annotated[
+        str, typer.Argument(help=f"The stand-in: {', '.join(SERVICES)}. None lists what is to come.")
+    ] = "",
+    status: Annotated[int, typer.Option(help="The status of the answer; 0 for none of its own.")] = 500,
+    message: Annotated[str, typer.Option(help="What the answer says.")] = Fault.message,
+    path: Annotated[str, typer.Option(help="A glob for the path, as /nodes/*/qemu.")] = "*",
+    method: Annotated[list[str] | None, typer.Option(help="Only these methods; may be given again.")] = None,
+    delay: Annotated[float, typer.Option(help="Seconds that the answer is late.")] = 0.0,
+    times: Annotated[int, typer.Option(help="How many requests are struck.")] = 1,
+    *,
+    no_quorum: Annotated[bool, typer.Option("--no-quorum", help="Refuse every write until cleared.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Let nothing go wrong any more.")] = False,
+) -> None:
+    """Have requests to a stand-in go wrong, to see what the program makes of it."""
+    control = Control(_settings())
+    try:
+        if clear:
+            control.clear_faults()
+        elif no_quorum:
+            control.add_fault(Fault(service, WRITES, message=NO_QUORUM, times=ALWAYS))
+        elif service:
+            methods = tuple(method) if method else Fault.methods
+            control.add_fault(Fault(service, methods, path, status, message, delay, times))
+        waiting = control.faults()
+    except NotRunningError as error:
+        errors.print(f"{error}\n  next: make up")
+        raise typer.Exit(3) from None
+    except RefusedError as error:
+        _fail(str(error), "python -m sandbox fault --help")
+    for one in waiting:
+        console.print(str(one), markup=False, soft_wrap=True)
+    if not waiting:
+        console.print("nothing is to go wrong")
 
 
 def _print_log(log: Path, lines: int, *, follow: bool) -> None:

@@ -3,12 +3,14 @@
 import hmac
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import httpx
 from aiohttp import web
 
 from sandbox.credentials import Credentials
+from sandbox.faults import Fault, Faults
 from sandbox.settings import Settings
 
 TIMEOUT = 30.0
@@ -23,9 +25,9 @@ class RefusedError(RuntimeError):
 
 
 def application(
-    token: str, status: Callable[[], dict[str, Any]], refresh: Callable[[], Awaitable[None]]
+    token: str, status: Callable[[], dict[str, Any]], refresh: Callable[[], Awaitable[None]], faults: Faults
 ) -> web.Application:
-    """Return the API: `GET /status`, and `POST /refresh`, which reads charts and manifests anew."""
+    """Return the API: `GET /status`, `POST /refresh`, which reads charts and manifests anew, and `/faults`."""
 
     @web.middleware
     async def authenticate(
@@ -46,7 +48,24 @@ def application(
             raise web.HTTPInternalServerError(text=f"{error}\n") from error
         return web.json_response({})
 
+    async def get_faults(_: web.Request) -> web.Response:
+        return web.json_response({"faults": faults.listing()})
+
+    async def post_fault(request: web.Request) -> web.Response:
+        try:
+            faults.add(Fault.read(await request.json()))
+        except (TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+        return await get_faults(request)
+
+    async def delete_faults(request: web.Request) -> web.Response:
+        faults.clear()
+        return await get_faults(request)
+
     app = web.Application(middlewares=[authenticate])
+    app.router.add_get("/faults", get_faults)
+    app.router.add_post("/faults", post_fault)
+    app.router.add_delete("/faults", delete_faults)
     app.router.add_get("/status", get_status)
     app.router.add_post("/refresh", post_refresh)
     return app
@@ -75,7 +94,35 @@ class Control:
         """
         self._call("POST", "/refresh")
 
-    def _call(self, method: str, path: str) -> dict[str, Any]:
+    def faults(self) -> list[Fault]:
+        """Return what is still to go wrong on purpose.
+
+        Raises:
+            NotRunningError: nothing answers.
+        """
+        return self._faults("GET")
+
+    def add_fault(self, fault: Fault) -> list[Fault]:
+        """Have something go wrong, and return all that will.
+
+        Raises:
+            NotRunningError: nothing answers.
+            RefusedError: it makes no sense.
+        """
+        return self._faults("POST", asdict(fault))
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong on purpose any more.
+
+        Raises:
+            NotRunningError: nothing answers.
+        """
+        self._faults("DELETE")
+
+    def _faults(self, method: str, body: dict[str, Any] | None = None) -> list[Fault]:
+        return [Fault.read(one) for one in self._call(method, "/faults", body)["faults"]]
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         if not self._settings.authority.exists() or not self._settings.credentials.exists():
             raise NotRunningError("the sandbox was never started")
         context = ssl.create_default_context(cafile=str(self._settings.authority))
@@ -86,6 +133,7 @@ class Control:
                     method,
                     f"https://{self._settings.control}{path}",
                     headers={"Authorization": f"Bearer {token}"},
+                    json=body,
                 )
         except httpx.TransportError as error:
             raise NotRunningError("the sandbox is not running") from error

@@ -17,6 +17,7 @@ from sandbox import control
 from sandbox.children import Child, refuse_busy_port
 from sandbox.cluster.cluster import Cluster
 from sandbox.credentials import PROXMOX_ADMIN_TOKEN_ID, PROXMOX_TOKEN_ID, Credentials
+from sandbox.faults import Faults
 from sandbox.machines.commands import Shell
 from sandbox.machines.host import MachineHost
 from sandbox.machines.k3s import K3s
@@ -71,6 +72,7 @@ class Supervisor:
         self._machines = MachineHost(settings.root / "machines", K3s(self._cluster), shell, self._cluster)
         self._workloads = Workloads(settings, tools, self._cluster, self._authority)
         self._datacenter = self._new_datacenter()
+        self._faults = Faults()
         self._runners: list[web.AppRunner] = []
         self._served: dict[str, Endpoint] = {}
         self._ready = False
@@ -93,7 +95,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         await self._refresh()
-        api = control.application(self._credentials.control_token, self._status, self._refresh)
+        api = control.application(self._credentials.control_token, self._status, self._refresh, self._faults)
         await self._serve("control", api, [self._settings.control])
         await self._serve("git", git.application(self._repository), [self._settings.git])
         mirror = web.Application()
@@ -104,7 +106,7 @@ class Supervisor:
             PROXMOX_TOKEN_ID: self._credentials.proxmox_token,
             PROXMOX_ADMIN_TOKEN_ID: self._credentials.proxmox_admin,
         }
-        proxmox = application(self._datacenter, tokens)
+        proxmox = application(self._datacenter, tokens, self._faults)
         await self._serve("proxmox", proxmox, list(self._settings.proxmox.values()))
         self._workloads.start()
         await resume(self._datacenter)

@@ -1,5 +1,6 @@
 """The HTTP side of the stand-in: tokens, Proxmox's envelope and errors, and one log line per request."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from sandbox.faults import Faults
 from sandbox.proxmox import routes_access, routes_cluster, routes_guests, routes_storages
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, NotServedError
@@ -21,11 +23,11 @@ SCHEME: Final = "PVEAPIToken="
 ROUTES: Final = (*routes_access.ROUTES, *routes_cluster.ROUTES, *routes_storages.ROUTES, *routes_guests.ROUTES)
 
 
-def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Application:
+def application(datacenter: Datacenter, tokens: Mapping[str, str], faults: Faults | None = None) -> web.Application:
     """Serve ``datacenter`` to the bearers of ``tokens``: ``{"homelab@pve!pulumi": "<uuid>"}``.
 
     A token may do what its user may. Any host answers for all, as in a cluster; the caller binds the application, with
-    TLS, to the address of each.
+    TLS, to the address of each. What ``faults`` strikes changes nothing.
     """
 
     async def serve(request: web.Request) -> web.Response:
@@ -34,6 +36,8 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Applic
         path = unquote(path).rstrip("/") or "/"
         try:
             user = _authenticate(request, tokens)
+            if faults:
+                await _strike(faults, request.method, path)
             data = await _answer(datacenter, user, request, path)
         except ApiError as error:
             level = logging.WARNING if isinstance(error, NotServedError) else logging.INFO
@@ -48,6 +52,14 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Applic
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", serve)
     return app
+
+
+async def _strike(faults: Faults, method: str, path: str) -> None:
+    """Let the request be late, or fail, if that was asked for."""
+    if fault := faults.strike("pve", method, path):
+        await asyncio.sleep(fault.delay)
+        if fault.status:
+            raise ApiError(fault.status, fault.message)
 
 
 def _authenticate(request: web.Request, tokens: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ import pytest
 from sandbox import control, lifecycle
 from sandbox.control import Control, NotRunningError, RefusedError
 from sandbox.credentials import Credentials
+from sandbox.faults import Faults
 from sandbox.lifecycle import SandboxError
 from sandbox.mirror.charts import ChartError
 from sandbox.pki import Authority
@@ -66,7 +67,7 @@ def answering(
         refresh()
 
     async def scenario() -> None:
-        api = control.application(token, lambda: {"ready": True, "services": []}, refreshed)
+        api = control.application(token, lambda: {"ready": True, "services": []}, refreshed, Faults())
         async with https(api, authority) as url:
             host, _, port = url.removeprefix("https://").partition(":")
             monkeypatch.setattr(Settings, "control", Endpoint(host, int(port)))

@@ -1,0 +1,80 @@
+"""Things that go wrong on purpose: which requests to a stand-in are refused or answered late, and how often."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from http import HTTPStatus
+from typing import Any, Final, Self
+
+SERVICES: Final = ("pve",)
+WRITES: Final = ("POST", "PUT", "DELETE")
+NO_QUORUM: Final = "cluster not ready - no quorum?"
+# Until it is cleared.
+ALWAYS: Final = 10**9
+
+
+@dataclass
+class Fault:
+    """Requests to ``service`` by one of ``methods`` to a path like ``path``, a glob, are struck ``times`` times more.
+
+    They are answered ``delay`` seconds later, and with ``status`` and ``message`` unless that is 0.
+    """
+
+    service: str
+    methods: tuple[str, ...] = ("GET", *WRITES)
+    path: str = "*"
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
+    message: str = "this was asked for by `sandbox fault`"
+    delay: float = 0.0
+    times: int = 1
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `asdict` gave.
+
+        Raises:
+            ValueError: it makes no sense.
+        """
+        fault = cls(**{**data, "methods": tuple(data.get("methods", cls.methods))})
+        if fault.service not in SERVICES:
+            raise ValueError(f"there is no stand-in {fault.service!r}; there are: {', '.join(SERVICES)}")
+        if fault.status and not HTTPStatus.BAD_REQUEST <= fault.status <= HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
+            raise ValueError(f"{fault.status} is no status of an error: use one from 400 to 511, or 0 for none")
+        if fault.times < 1 or fault.delay < 0 or not (fault.status or fault.delay):
+            raise ValueError("it would do nothing: give it times, and a status or a delay")
+        return fault
+
+    def __str__(self) -> str:
+        what = f"{self.status} {self.message}" if self.status else "no error"
+        late = f", {self.delay:g} s late" if self.delay else ""
+        often = "until cleared" if self.times > ALWAYS // 2 else f"{self.times} times more"
+        return f"{self.service} {'|'.join(self.methods)} {self.path}: {what}{late}, {often}"
+
+
+class Faults:
+    """Those that are waiting for their requests; they go when the sandbox stops."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Let one wait."""
+        self._waiting.append(fault)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._waiting.clear()
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return those that are still waiting, as JSON takes them."""
+        return [asdict(fault) for fault in self._waiting]
+
+    def strike(self, service: str, method: str, path: str) -> Fault | None:
+        """Return what happens to a request, and count it; the first that fits strikes."""
+        for fault in self._waiting:
+            if fault.service == service and method in fault.methods and fnmatchcase(path, fault.path):
+                fault.times -= 1
+                if fault.times == 0:
+                    self._waiting.remove(fault)
+                return fault
+        return None
