@@ -9,6 +9,7 @@ from components.cluster import Cluster, ClusterArgs
 from components.compute import Compute, ComputeArgs
 from components.delivery import ArgoCD, ArgoCDArgs
 from config import versions
+from config.growth import machines
 from config.load import installed, load
 
 lab, secrets = load()
@@ -64,5 +65,6 @@ apps = {
 pulumi.export("api_url", cluster.api_url)
 pulumi.export("nodes", {node.name: compute.addresses[node.name] for node in lab.nodes})
 pulumi.export("applications", [app.application for app in apps.values()])
+pulumi.export("machines", machines(lab))
 pulumi.export("versions", installed(lab))
 pulumi.export("kubeconfig", cluster.kubeconfig)

@@ -8,6 +8,7 @@ import pulumi
 
 from config import versions
 from config.faults import Fault, LabError
+from config.growth import growth_faults
 from config.model import Lab
 from config.rules import read_lab
 from config.secrets import CLOUDFLARE_API_TOKEN, PFSENSE_API_KEY, PROXMOX_API_TOKEN, SECRETS, SecretKey
@@ -40,7 +41,9 @@ def load() -> tuple[Lab, Secrets]:
         faults.append(Fault("lab", None, "is not structured data", "write it as a YAML mapping under homelab:lab"))
     faults += _secret_faults(config, lab)
     if lab is not None:
-        faults += skew_faults(_last_installed(), installed(lab))
+        last = _last_outputs()
+        faults += skew_faults(_texts(last.get("versions")), installed(lab))
+        faults += growth_faults(last.get("machines") or {}, lab)
     if lab is None or faults:
         raise pulumi.RunError(_report(faults))
     return lab, Secrets(
@@ -55,15 +58,19 @@ def installed(lab: Lab) -> Mapping[str, str]:
     return {"argocd": versions.ARGOCD, "k3s": lab.kubernetes.version}
 
 
-def _last_installed() -> Mapping[str, str]:
-    """Return what `installed` was at the end of the last `up`; nothing if there was none.
+def _last_outputs() -> Mapping[str, Any]:
+    """Return the stack's outputs at the end of the last `up`; nothing if there was none.
 
     The engine's own provider answers, from the stack's state: no other one is started for it.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
     outputs: Mapping[str, Any] = answer.get("outputs") or {}
-    return {str(part): str(version) for part, version in (outputs.get("versions") or {}).items()}
+    return outputs
+
+
+def _texts(output: Mapping[str, Any] | None) -> Mapping[str, str]:
+    return {str(name): str(value) for name, value in (output or {}).items()}
 
 
 def _secret_faults(config: pulumi.Config, lab: Lab | None) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ import pulumi
 import pytest
 
 from config import versions
+from config.growth import machines
 from config.load import installed, load
 from config.model import Lab
 from config.rules import read_lab
@@ -90,8 +91,26 @@ def test_a_stack_without_a_lab_is_refused() -> None:
     assert "lab" in refusal()
 
 
-def test_what_is_installed_is_exported_for_the_next_run() -> None:
+def test_what_the_next_run_compares_with_is_exported() -> None:
+    assert machines(read_lab(smallest())) == {"node-1": {"vm_id": 101, "disks": {"system": 32}}}
     assert installed(read_lab(smallest())) == {"argocd": versions.ARGOCD, "k3s": versions.K3S}
+
+
+def test_a_disk_that_shrinks_or_goes_is_refused_against_what_the_last_up_left() -> None:
+    disks = {"system": 40.0, "longhorn": 100.0}
+    last = {"machines": {"node-1": {"vm_id": 101.0, "disks": disks}, "gone": {"vm_id": 1.0, "disks": {"system": 99.0}}}}
+    configure(smallest())
+    message = refusal(last=last)
+    assert "lab.nodes[0].disks.system = 32: is smaller than the 40 GiB that node-1 has, and disks only grow" in message
+    assert "lab.nodes[0].disks.longhorn: is gone, and with it the data on the 100 GiB that node-1 has there" in message
+    assert message.count("or replace the machine by one with another name and vm_id") == 2
+
+
+@pytest.mark.parametrize(("vm_id", "size"), [(101, 32), (101, 8), (102, 500)])
+def test_a_disk_may_grow_and_another_machine_may_have_another_one(vm_id: int, size: int) -> None:
+    configure(smallest())
+    lab, _ = loaded({"machines": {"node-1": {"vm_id": vm_id, "disks": {"system": size}}}})
+    assert lab.nodes[0].disks.system == 32
 
 
 def test_a_step_over_a_minor_version_is_refused_against_what_the_last_up_left() -> None:

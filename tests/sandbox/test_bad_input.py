@@ -147,3 +147,21 @@ def test_an_older_k3s_is_refused_against_the_version_of_the_last_up(provisioned:
     with pytest.raises(StackError, match=r"lab\.kubernetes\.version = v1\.33\.1\+k3s1"):
         stack.read("preview", "--config-file", str(copy))
     assert requests_to_proxmox(provisioned) == before
+
+
+def test_a_disk_grows_in_place_and_neither_shrinks_nor_goes(lab: TestLab, tmp_path: Path) -> None:
+    lab.up()
+
+    def with_disks(disks: dict[str, int]) -> tuple[Stack, Path]:
+        return changed_stack(lab, tmp_path, lambda data: data["nodes"][3].update(disks=disks))
+
+    stack, copy = with_disks({"system": 40})
+    done = stack.read("up", "--yes", "--skip-preview", "--config-file", str(copy))
+    assert "~ 1 updated" in done
+    assert lab.proxmox("GET", "/nodes/pve1/qemu/121/config")["scsi0"].split(",").count("size=40G") == 1
+    stack.read("preview", "--refresh", "--expect-no-changes", "--config-file", str(copy))
+
+    before = requests_to_proxmox(lab)
+    smaller = lab.run("lab", "up", expect=1)
+    assert "lab.nodes[3].disks.system = 32: is smaller than the 40 GiB that k3s-agent-1 has" in smaller.output
+    assert requests_to_proxmox(lab) == before

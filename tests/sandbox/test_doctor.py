@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from config import versions
 from lab.doctor.examination import examine
 from lab.doctor.finding import State
 from lab.initialise import initialise
@@ -20,7 +21,7 @@ TOKEN = "homelab@pve!pulumi=11111111-2222-3333-4444-555555555555"
 def test_a_lab_that_is_up_has_nothing_to_mend(provisioned: TestLab) -> None:
     found = provisioned.run("lab", "doctor")
     assert "nothing to mend" in found.output
-    for what in ("rights on /vms", "pve3: bridge vmbr0", "Git repository", "K3s v1.34.3+k3s1", "k3s-agent-2"):
+    for what in ("rights on /vms", "pve3: bridge vmbr0", "Git repository", f"K3s {versions.K3S}", "k3s-agent-2"):
         assert what in found.output
     assert "✗" not in found.output
 

@@ -7,6 +7,7 @@ from subprocess import Popen
 import psutil
 import pytest
 
+from config import versions
 from tests.sandbox.lab import TestLab, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(400)]
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(400)]
 def test_a_lab_comes_up_stays_as_it_is_and_leaves_nothing_behind(lab: TestLab) -> None:
     first = lab.up()
     assert "5 machines on 3 hosts" in first.output
-    assert "5 of 5 nodes Ready, v1.34.3+k3s1" in first.output
+    assert f"5 of 5 nodes Ready, {versions.K3S}" in first.output
     assert "hub Synced, Healthy" in first.output
     assert first.seconds < 90, "with the tools at hand"
     assert "\x1b[" not in first.output, "colours must be off when the output is no terminal"

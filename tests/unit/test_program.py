@@ -69,7 +69,7 @@ def test_the_providers_pickled_code_holds_no_secret(recording: Recording) -> Non
 
 
 def test_exports_are_few_and_the_kubeconfig_is_secret(recording: Recording) -> None:
-    assert set(recording.exports) == {"api_url", "nodes", "applications", "versions", "kubeconfig"}
+    assert set(recording.exports) == {"api_url", "nodes", "applications", "machines", "versions", "kubeconfig"}
     assert [name for name, value in recording.exports.items() if is_secret(value)] == ["kubeconfig"]
     assert recording.exports["applications"] == ["hub"]
     assert recording.exports["api_url"].endswith(":6443")

@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import toolchain.__main__
+from config import versions
 from toolchain.cache import Cache
 from toolchain.errors import ToolchainError
 from toolchain.host import look_on_path
@@ -21,6 +22,7 @@ from toolchain.table import Row, rows, show
 from toolchain.tools import TOOLS
 
 REPOSITORY = Path(__file__).parents[2]
+HELM = versions.HELM
 
 
 def tool_named(name: str) -> Tool:
@@ -42,13 +44,13 @@ def put(folder: Path, name: str, answer: str) -> Path:
     return folder / name
 
 
-@pytest.mark.parametrize("answer", ["v3.20.2", "v3.20.2+g9a2d8e4", "helm 3.20.2 linux"])
+@pytest.mark.parametrize("answer", [f"v{HELM}", f"v{HELM}+g9a2d8e4", f"helm {HELM} linux"])
 def test_a_tool_in_exactly_its_version_is_taken_from_path(answer: str, on_path: Path, tmp_path: Path) -> None:
     helm = put(on_path, "helm", answer)
     assert look_on_path(tool_named("helm"), tmp_path / "cache").executables == {"helm": helm}
 
 
-@pytest.mark.parametrize("answer", ["v3.20.21", "v13.20.2", "v3.20.2-rc.1", "v3.20.1", "v3.20.2.1", "no version"])
+@pytest.mark.parametrize("answer", [f"v{HELM}1", f"v1{HELM}", f"v{HELM}-rc.1", "v3.1.0", f"v{HELM}.1", "no version"])
 def test_a_tool_in_another_version_is_passed_over_with_the_reason(answer: str, on_path: Path, tmp_path: Path) -> None:
     put(on_path, "helm", answer)
     looked = look_on_path(tool_named("helm"), tmp_path / "cache")
@@ -58,14 +60,14 @@ def test_a_tool_in_another_version_is_passed_over_with_the_reason(answer: str, o
 
 
 def test_a_tool_of_which_path_has_only_a_part_is_passed_over_without_asking(on_path: Path, tmp_path: Path) -> None:
-    put(on_path, "kubectl", "v1.34.3")
+    put(on_path, "kubectl", f"v{versions.KUBERNETES}")
     looked = look_on_path(tool_named("controlplane"), tmp_path / "cache")
     assert (looked.executables, looked.reason) == ({}, "PATH has only kubectl, not used")
 
 
 def test_one_wrong_program_of_several_passes_the_whole_tool_over(on_path: Path, tmp_path: Path) -> None:
     for one in tool_named("controlplane").executables:
-        put(on_path, one.name, f"Version: {one.version or '1.34.3'}")
+        put(on_path, one.name, f"Version: {one.version or versions.KUBERNETES}")
     assert look_on_path(tool_named("controlplane"), tmp_path / "cache").executables
     put(on_path, "etcd", "etcd Version: 3.5.21")
     looked = look_on_path(tool_named("controlplane"), tmp_path / "cache")
@@ -88,7 +90,7 @@ def test_the_python_host_of_another_engine_is_passed_over(
 def test_the_cache_itself_on_path_does_not_count_as_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = tmp_path / "cache" / "bin"
     inside.mkdir(parents=True)
-    put(inside, "helm", "v3.20.2")
+    put(inside, "helm", f"v{HELM}")
     monkeypatch.setenv("PATH", str(inside))
     assert look_on_path(tool_named("helm"), tmp_path / "cache").executables == {}
 
@@ -104,11 +106,11 @@ def test_tools_that_bring_more_than_programs_or_cannot_be_asked_never_come_from_
 
 
 def test_a_version_on_path_goes_before_the_cache_and_the_table_says_so(on_path: Path, tmp_path: Path) -> None:
-    put(on_path, "helm", "v3.20.2")
+    put(on_path, "helm", f"v{HELM}")
     put(on_path, "kwok", "kwok version v0.5.0")
     table = {row.tool: row for row in rows(survey(Cache(tmp_path / "cache")), Cache(tmp_path / "cache"))}
-    assert table["helm"] == Row("helm", "3.20.2", "PATH", "ready")
-    assert table["kwok"] == Row("kwok", "0.8.0", "", "missing", note="PATH has kwok 0.5.0, not used")
+    assert table["helm"] == Row("helm", HELM, "PATH", "ready")
+    assert table["kwok"] == Row("kwok", versions.KWOK, "", "missing", note="PATH has kwok 0.5.0, not used")
     assert table["git"].state == "missing"
     assert "install" in table["git"].note
 
@@ -181,7 +183,7 @@ def command_line(*arguments: str, cache: Path) -> subprocess.CompletedProcess[st
 def test_a_check_of_an_empty_cache_reports_obtains_nothing_and_fails(tmp_path: Path) -> None:
     done = command_line("--check", cache=tmp_path / "cache")
     assert done.returncode == 1
-    assert "pulumi        3.259.0" in done.stdout
+    assert f"pulumi        {versions.PULUMI}" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert "next: python -m toolchain" in done.stderr
     assert not (tmp_path / "cache").exists()
