@@ -273,6 +273,10 @@ def test_a_machine_that_cannot_be_read_is_not_counted_as_one_that_is_missing() -
         assert [fault.path for fault in found] == [f"lab.nodes[{index}].memory"]
 
 
+def test_a_number_of_servers_that_is_wrong_is_one_fault_wherever_they_are() -> None:
+    assert [fault.problem for fault in faults(of_size(2, 1, hosts=1))] == ["2 servers"]
+
+
 def test_a_host_that_cannot_be_read_is_not_one_that_machines_lack() -> None:
     found = faults(changed(production(), "proxmox/hosts/0/cores", "many"))
     assert [fault.path for fault in found] == ["lab.proxmox.hosts[0].cores"]
