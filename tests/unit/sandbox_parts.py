@@ -14,6 +14,7 @@ import pytest
 import yaml
 from aiohttp import web
 
+from config import versions
 from sandbox.children import ChildError
 from sandbox.cluster import cluster
 from sandbox.cluster.controlplane import ClusterSettings, ControlPlane
@@ -27,7 +28,7 @@ from sandbox.settings import Settings
 USER = "debian"
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 PUBLIC = KEY.export_public_key().decode()
-VERSION = "v1.34.3+k3s1"
+VERSION = versions.K3S
 
 
 class NoTools:

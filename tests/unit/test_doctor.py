@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from rich.console import Console
 
+from config import versions
 from config.model import Lab
 from config.rules import read_lab
 from lab.doctor import cloudflare, network, pfsense, proxmox, rights
@@ -272,7 +273,7 @@ def ask_sources(**changes: Answer) -> list[Finding]:
     answers: dict[str, Answer] = {
         "/homelab.git/info/refs": (200, "001e# service=git-upload-pack\n0000003fabc refs/heads/main\n"),
         "/charts/index.yaml": (200, "x"),
-        "/k3s/v1.34.3+k3s1/sha256sum-amd64.txt": (200, "x"),
+        f"/k3s/{versions.K3S}/sha256sum-amd64.txt": (200, "x"),
         "/images/debian-13.qcow2": (200, "x"),
         **changes,
     }
@@ -290,7 +291,7 @@ def test_sources_that_answer_are_well() -> None:
         ("/homelab.git/info/refs", (401, ""), "Git repository", "answers with status 401"),
         ("/homelab.git/info/refs", (200, "abc refs/heads/trunk\n"), "Git repository", "has no branch or tag main"),
         ("/charts/index.yaml", (404, ""), "chart repository", "answers with status 404"),
-        ("/k3s/v1.34.3+k3s1/sha256sum-amd64.txt", (404, ""), "K3s v1.34.3+k3s1", "answers with status 404"),
+        (f"/k3s/{versions.K3S}/sha256sum-amd64.txt", (404, ""), f"K3s {versions.K3S}", "answers with status 404"),
         ("/images/debian-13.qcow2", (404, ""), "cloud image", "answers with status 404"),
         ("/charts/index.yaml", UnreachableError("charts has no address", "x"), "chart repository", "has no address"),
     ],

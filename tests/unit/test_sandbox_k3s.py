@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox.machines import k3s
-from tests.unit.sandbox_parts import FakeControlPlane, Lab, machines, plane
+from tests.unit.sandbox_parts import VERSION, FakeControlPlane, Lab, machines, plane
 
 FIRST = {"cluster-init": True, "token": "secret", "node-name": "server-1", "node-ip": "127.0.7.11"}
 JOIN = {"server": "https://127.0.7.11:6443", "token": "secret"}
@@ -56,7 +56,7 @@ def test_the_node_reports_the_machine_that_it_runs_on(tmp_path: Path) -> None:
         assert server.address == "127.0.7.11"
         assert server.labels["node-role.kubernetes.io/control-plane"] == "true"
         assert (agent.address, agent.labels) == ("127.0.7.21", {"zone": "a"})
-        assert agent.kubelet_version == "v1.34.3+k3s1"
+        assert agent.kubelet_version == VERSION
         assert (agent.capacity["cpu"], agent.capacity["memory"]) == ("2", str(2**31))
         assert not (lab.disk(21) / k3s.KUBECONFIG.lstrip("/")).exists(), "an agent has no administrator's kubeconfig"
 

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncssh
 import pytest
@@ -221,7 +222,7 @@ def test_a_release_is_downloaded_over_verified_tls_and_has_the_published_checksu
     async def scenario() -> None:
         async with https(mirror, authority) as url, machines(tmp_path, trust) as lab:
             session = await lab.boot()
-            base = f"{url}/k3s/v1.34.3%2Bk3s1"
+            base = f"{url}/k3s/{quote(VERSION)}"
             download = f"{CURL} --output /usr/local/bin/k3s.download {base}/k3s"
             assert (await session.root(download)).code == 0
             listed = (await session.run(f"{CURL} {base}/sha256sum-amd64.txt")).out
@@ -250,7 +251,7 @@ def test_a_download_that_fails_says_why_and_leaves_no_file(tmp_path: Path) -> No
             session = await lab.boot()
             for wanted, code, said in (
                 (f"{url}/k3s/v9.9.9/k3s", 22, "returned error: 404"),
-                (f"{foreign}/k3s/v1.34.3%2Bk3s1/k3s", 60, "certificate verify failed"),
+                (f"{foreign}/k3s/{quote(VERSION)}/k3s", 60, "certificate verify failed"),
                 ("https://127.0.7.3:9/k3s", 7, "https://127.0.7.3:9/k3s"),
                 ("gopher://127.0.7.3/k3s", 3, "gopher://"),
             ):

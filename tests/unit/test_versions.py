@@ -59,8 +59,14 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("name", PINS)
 def test_a_pin_is_final_and_says_on_the_line_above_how_it_moves(name: str) -> None:
-    marker = r"# renovate: datasource=\S+ depName=\S+( registryUrl=https://\S+)?|# held: .+"
+    marker = r"# renovate: datasource=\S+ depName=\S+( registryUrl=https://\S+)?|# held( with [A-Z0-9_]+ \S+)?: .+"
     assert re.search(rf'^({marker})\n{name}: Final = "[^"]+"$', TEXT, re.MULTILINE)
+
+
+def test_what_is_held_with_another_pin_was_looked_at_when_that_one_moved_last() -> None:
+    held = re.findall(r"^# held with ([A-Z0-9_]+) (\S+): .+\n([A-Z0-9_]+): Final = ", TEXT, re.MULTILINE)
+    assert {other: PINS[other] for other, _, _ in held} == {other: version for other, version, _ in held}
+    assert len(held) == TEXT.count("# held with ")
 
 
 @pytest.mark.parametrize("name", PINS)
