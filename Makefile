@@ -63,6 +63,7 @@ check: $(VENV)/ready ## lint, formatting, types
 
 docs: $(VENV)/ready ## write the pages that are made from the code
 	@$(RUN) config.reference > docs/configuration.md
+	@$(RUN) sandbox.pfsense.reference > docs/pfsense.md
 
 format: $(VENV)/ready ## put the formatting right
 	@$(RUN) ruff check --fix

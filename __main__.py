@@ -8,6 +8,7 @@ from components.apps import App, AppArgs
 from components.cluster import Cluster, ClusterArgs
 from components.compute import Compute, ComputeArgs
 from components.delivery import ArgoCD, ArgoCDArgs
+from components.network import Network, NetworkArgs
 from config import versions
 from config.growth import machines
 from config.load import installed, load
@@ -27,10 +28,12 @@ compute = Compute(
     pulumi.ResourceOptions(providers=[proxmox_api]),
 )
 
+network = lab.firewall and Network("network", NetworkArgs(lab=lab, firewall=lab.firewall))
 cluster = Cluster(
     "cluster",
     ClusterArgs(
         nodes=lab.nodes,
+        domain=lab.domain,
         machine_ids=compute.machine_ids,
         addresses=compute.addresses,
         kubernetes=lab.kubernetes,
@@ -38,6 +41,8 @@ cluster = Cluster(
         private_key=compute.private_key,
         protect=lab.protect,
     ),
+    # Nodes fetch K3s through the firewall.
+    pulumi.ResourceOptions(depends_on=[network] if network else None),
 )
 
 kubernetes_api = kubernetes.Provider("kubernetes", kubeconfig=cluster.kubeconfig, cluster_identifier=lab.name)

@@ -11,10 +11,10 @@ from typing import Any
 import pulumi
 
 from config.model.infrastructure import Node, Ssh
-from config.model.platform import Kubernetes
+from config.model.platform import API_HOST, Kubernetes
 from providers.generated import GeneratedToken
 from providers.k3s import K3sNode, K3sNodeArgs, Peer
-from providers.kubeconfig import K3sKubeconfig, K3sKubeconfigArgs
+from providers.kubeconfig import API_PORT, K3sKubeconfig, K3sKubeconfigArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class ClusterArgs:
     """
 
     nodes: Sequence[Node]
+    domain: str
     machine_ids: Mapping[str, pulumi.Input[str]]
     addresses: Mapping[str, pulumi.Input[str]]
     kubernetes: Kubernetes
@@ -72,7 +73,7 @@ class Cluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*servers, *agents]),
         )
         self.kubeconfig = pulumi.Output.secret(config.kubeconfig)
-        self.api_url = f"https://{args.kubernetes.api_address}:6443"
+        self.api_url = f"https://{args.kubernetes.api_address}:{API_PORT}"
         self.register_outputs({"kubeconfig": self.kubeconfig, "api_url": self.api_url})
 
     def _node(self, node: Node) -> K3sNode:
@@ -111,7 +112,7 @@ class Cluster(pulumi.ComponentResource):
             **join,
             "node-name": node.name,
             "node-ip": str(node.address),
-            "tls-san": [str(kubernetes.api_address)],
+            "tls-san": [str(kubernetes.api_address), f"{API_HOST}.{self._args.domain}"],
             "cluster-cidr": str(kubernetes.cluster_cidr),
             "service-cidr": str(kubernetes.service_cidr),
             "flannel-backend": "vxlan",
@@ -122,4 +123,4 @@ class Cluster(pulumi.ComponentResource):
 
     @property
     def _first_url(self) -> str:
-        return f"https://{self._servers[0].address}:6443"
+        return f"https://{self._servers[0].address}:{API_PORT}"

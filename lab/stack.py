@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from config.secrets import PROXMOX_API_TOKEN, SecretKey
+from config.secrets import PFSENSE_API_KEY, PROXMOX_API_TOKEN, SecretKey
 from lab.hints import Hint, hint_for
 from sandbox.children import end_with_parent
 from sandbox.credentials import Credentials
@@ -165,8 +165,12 @@ def sandbox_stack(tools: Toolchain, settings: Settings) -> Stack:
     _write_configuration(config_file, settings)
     if not (backend / ".pulumi" / "stacks" / PROJECT / f"{SANDBOX_STACK}.json").exists():
         stack.read("stack", "init", "--no-select", folder=folder)
-    if PROXMOX_API_TOKEN.name not in config_file.read_text():
-        set_secret(stack, PROXMOX_API_TOKEN, credentials.proxmox_api_token)
+    for key, value in (
+        (PROXMOX_API_TOKEN, credentials.proxmox_api_token),
+        (PFSENSE_API_KEY, credentials.pfsense_key),
+    ):
+        if key.name not in config_file.read_text():
+            set_secret(stack, key, value)
     return stack
 
 

@@ -119,6 +119,7 @@ def fault(  # noqa: PLR0913, PLR0917 - each is an option of the command
     delay: Annotated[float, typer.Option(help="Seconds that the answer is late.")] = 0.0,
     times: Annotated[int, typer.Option(help="How many requests are struck.")] = 1,
     *,
+    after: Annotated[bool, typer.Option("--after", help="Do what is asked for, and lose the answer.")] = False,
     no_quorum: Annotated[bool, typer.Option("--no-quorum", help="Refuse every write until cleared.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Let nothing go wrong any more.")] = False,
 ) -> None:
@@ -131,7 +132,7 @@ def fault(  # noqa: PLR0913, PLR0917 - each is an option of the command
             control.add_fault(Fault(service, WRITES, message=NO_QUORUM, times=ALWAYS))
         elif service:
             methods = tuple(method) if method else Fault.methods
-            control.add_fault(Fault(service, methods, path, status, message, delay, times))
+            control.add_fault(Fault(service, methods, path, status, message, delay, times, after))
         waiting = control.faults()
     except NotRunningError as error:
         errors.print(f"{error}\n  next: make up")

@@ -20,6 +20,8 @@ class Credentials:
     control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     proxmox_token: str = field(default_factory=lambda: str(uuid.uuid4()), repr=False)
     proxmox_admin: str = field(default_factory=lambda: str(uuid.uuid4()), repr=False)
+    pfsense_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    pfsense_admin: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     @classmethod

@@ -1,13 +1,14 @@
 """Things that go wrong on purpose: which requests to a stand-in are refused or answered late, and how often."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any, Final, Self
 
-SERVICES: Final = ("pve",)
-WRITES: Final = ("POST", "PUT", "DELETE")
+SERVICES: Final = ("pve", "pfsense")
+WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 NO_QUORUM: Final = "cluster not ready - no quorum?"
 # Until it is cleared.
 ALWAYS: Final = 10**9
@@ -17,7 +18,8 @@ ALWAYS: Final = 10**9
 class Fault:
     """Requests to ``service`` by one of ``methods`` to a path like ``path``, a glob, are struck ``times`` times more.
 
-    They are answered ``delay`` seconds later, and with ``status`` and ``message`` unless that is 0.
+    They are answered ``delay`` seconds later, and with ``status`` and ``message`` unless that is 0. With a status, what
+    they ask for is not done; or, ``after``, it is done and only its answer is lost.
     """
 
     service: str
@@ -27,6 +29,7 @@ class Fault:
     message: str = "this was asked for by `sandbox fault`"
     delay: float = 0.0
     times: int = 1
+    after: bool = False
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
@@ -44,10 +47,16 @@ class Fault:
             raise ValueError("it would do nothing: give it times, and a status or a delay")
         return fault
 
+    async def before(self) -> bool:
+        """Be late, and tell whether the request is refused instead of done."""
+        await asyncio.sleep(self.delay)
+        return bool(self.status) and not self.after
+
     def __str__(self) -> str:
         what = f"{self.status} {self.message}" if self.status else "no error"
         late = f", {self.delay:g} s late" if self.delay else ""
         often = "until cleared" if self.times > ALWAYS // 2 else f"{self.times} times more"
+        what += " after it is done" if self.status and self.after else ""
         return f"{self.service} {'|'.join(self.methods)} {self.path}: {what}{late}, {often}"
 
 

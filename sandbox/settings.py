@@ -71,6 +71,10 @@ class Settings:
         return self._service(8444)
 
     @property
+    def pfsense(self) -> Endpoint:
+        return self._service(8445)
+
+    @property
     def etcd(self) -> Endpoint:
         return self._service(2379)
 

@@ -22,6 +22,8 @@ from sandbox.machines.commands import Shell
 from sandbox.machines.host import MachineHost
 from sandbox.machines.k3s import K3s
 from sandbox.mirror import charts, git, releases
+from sandbox.pfsense import api as pfsense
+from sandbox.pfsense.firewall import Firewall
 from sandbox.pki import Authority
 from sandbox.proxmox import GIB, Datacenter, Host, application
 from sandbox.proxmox.power import resume
@@ -108,6 +110,7 @@ class Supervisor:
         }
         proxmox = application(self._datacenter, tokens, self._faults)
         await self._serve("proxmox", proxmox, list(self._settings.proxmox.values()))
+        await self._serve("pfsense", self._pfsense(), [self._settings.pfsense])
         self._workloads.start()
         await resume(self._datacenter)
         await self._machines.settled()
@@ -140,6 +143,12 @@ class Supervisor:
             refuse_busy_port(name, endpoint)
             await web.TCPSite(runner, endpoint.host, endpoint.port, ssl_context=context).start()
             self._served[f"{name} {endpoint.host}" if len(endpoints) > 1 else name] = endpoint
+
+    def _pfsense(self) -> web.Application:
+        keys = {pfsense.LAB: self._credentials.pfsense_key, pfsense.ADMIN: self._credentials.pfsense_admin}
+        privileges = {pfsense.LAB: pfsense.lab_privileges(), pfsense.ADMIN: (pfsense.EVERYTHING,)}
+        firewall = Firewall(self._settings.root / "pfsense" / "config.json", self._settings.cidr)
+        return pfsense.application(firewall, keys, privileges, self._faults)
 
     def _new_datacenter(self) -> Datacenter:
         hosts = [Host(name, at.host, HOST_CPUS, HOST_MEMORY) for name, at in self._settings.proxmox.items()]

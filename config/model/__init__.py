@@ -56,7 +56,7 @@ class Lab(Section):
     databases: Databases = Databases()
     observability: Observability = Observability()
     backups: Backups | None = Field(default=None, description="a mapping with target, schedule and keep")
-    firewall: Firewall | None = Field(default=None, description="a mapping with the endpoint of pfSense")
+    firewall: Firewall | None = Field(default=None, description="a mapping with pfSense's endpoint and interfaces")
     edge: Edge | None = Field(default=None, description="a mapping with account, zone, groups and hostnames")
 
     @property

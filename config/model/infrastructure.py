@@ -1,7 +1,7 @@
 """Hosts, networks, the firewall, and the machines that the lab consists of."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ SHA512 = r"^[0-9a-f]{128}$"
 QCOW2 = r"^[A-Za-z0-9][A-Za-z0-9._-]*\.qcow2$"
 # The organisation of Proxmox Server Solutions, whose addresses Proxmox itself gives to machines.
 MAC_PREFIX = "BC:24:11"
+# By pfSense's internal names. WAN is none of them: the lab has no way in but the tunnel.
+Interface = Annotated[str, Field(pattern=r"^(lan|opt[1-9][0-9]?)$")]
 
 
 class Image(Section):
@@ -83,10 +85,26 @@ class Networks(Section):
     vpn: Neighbour | None = Field(default=None, description="where remote people come from")
 
 
+class Interfaces(Section):
+    """Which of the firewall's interfaces leads to which network. WAN cannot be one of them."""
+
+    nodes: Interface = Field(description="the interface of networks.nodes by pfSense's own name: lan, or opt1, opt2 …")
+    lan: Interface | None = Field(default=None, description="that of networks.lan, or no key for no rules there")
+    vpn: Interface | None = Field(default=None, description="that of networks.vpn, or no key for no rules there")
+
+
 class Firewall(Section):
     """The pfSense firewall in front of the lab."""
 
     endpoint: Url
+    interfaces: Interfaces
+    operators: tuple[Address, ...] = Field(
+        default=(),
+        description="addresses in networks.lan or networks.vpn that `make up` runs at: they reach the nodes by SSH",
+    )
+    reachable: tuple[Address, ...] = Field(
+        default=(), description="IPv4 addresses in the house that nodes may reach at any port, such as a NAS"
+    )
 
 
 class Ssh(Section):

@@ -8,6 +8,9 @@ from config.model.values import Address, Network, Section, Url
 # `config.k3s_version` reads every name that this lets through.
 K3S_RELEASE = r"^v1\.(0|[1-9]\d?)\.(0|[1-9]\d?)\+k3s[1-9]\d?$"
 
+# The name of the API below the lab's domain.
+API_HOST = "api"
+
 
 class Kubernetes(Section):
     """The cluster's addresses, and which K3s from where."""

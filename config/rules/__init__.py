@@ -8,6 +8,7 @@ from config.capacity import capacity_faults
 from config.faults import Fault, LabError
 from config.model import Lab
 from config.rules.fields import field_faults
+from config.rules.firewall import firewall_rules
 from config.rules.machines import machine_rules
 from config.rules.network import network_rules
 from config.rules.parts import Parts
@@ -40,3 +41,4 @@ def _rules(parts: Parts) -> Iterator[Fault]:
     yield from machine_rules(parts)
     yield from network_rules(parts)
     yield from service_rules(parts)
+    yield from firewall_rules(parts)

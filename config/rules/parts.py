@@ -20,6 +20,7 @@ from config.model import (
     Proxmox,
     Storage,
 )
+from config.model.infrastructure import Firewall
 from config.model.values import Domain
 
 _Part = TypeVar("_Part", bound=BaseModel)
@@ -41,6 +42,7 @@ class Parts:
     databases: Databases | None
     observability: Observability | None
     backups: Backups | None
+    firewall: Firewall | None
     edge: Edge | None
     hostnames: Mapping[int, Hostname]
 
@@ -66,6 +68,7 @@ class Parts:
             databases=_part(Databases, raw.get("databases", {})),
             observability=_part(Observability, raw.get("observability", {})),
             backups=_part(Backups, raw.get("backups")),
+            firewall=_part(Firewall, raw.get("firewall")),
             edge=_part(Edge, {**edge, "hostnames": ()}) if edge else None,
             hostnames=_items(Hostname, edge.get("hostnames")),
         )

@@ -7,15 +7,30 @@ import httpx
 
 from lab.doctor.finding import Area, Finding
 from lab.doctor.reach import Reach, UnreachableError
+from providers.pfsense_objects import KINDS
 
 AREA = Area("pfSense")
-# The objects that the lab will have: their collections in API v2, and the paths of a single one.
-COLLECTIONS = {
-    "firewall/aliases": "firewall/alias",
-    "firewall/rules": "firewall/rule",
-    "services/dns_resolver/host_overrides": "services/dns_resolver/host_override",
-    "services/dhcp_server/static_mappings": "services/dhcp_server/static_mapping",
-}
+
+
+def _privilege(path: str, method: str) -> str:
+    """Return what pfSense calls the right to use a method of an endpoint."""
+    return f"api-v2-{re.sub('[/_]', '-', path)}-{method}"
+
+
+def _privileges() -> dict[str, tuple[str, ...]]:
+    objects = {
+        kind.collection: (
+            _privilege(kind.collection, "get"),
+            *(_privilege(kind.path, method) for method in ("post", "patch", "delete")),
+        )
+        for kind in KINDS
+    }
+    applies = {kind.apply: tuple(_privilege(kind.apply, method) for method in ("get", "post")) for kind in KINDS}
+    return {**objects, **applies}
+
+
+# What can be asked without changing anything, and the rights that the lab needs there, with what it will write.
+READ = _privileges()
 _PACKAGE = "install the package pfSense-pkg-RESTAPI (https://pfrest.org), version 2"
 
 
@@ -23,9 +38,7 @@ async def examine(endpoint: str, key: str, reach: Reach) -> list[Finding]:
     """Return how the pfSense at ``endpoint`` stands, as the holder of ``key`` sees it."""
     base, headers = f"{endpoint.rstrip('/')}/api/v2", {"X-API-Key": key}
     try:
-        answers = await asyncio.gather(
-            *(reach.get(f"{base}/{collection}", headers, limit="1") for collection in COLLECTIONS)
-        )
+        answers = await asyncio.gather(*(reach.get(f"{base}/{path}", headers) for path in READ))
     except UnreachableError as error:
         return [AREA.wrong("answers", str(error), error.step)]
     if all(answer.status_code == httpx.codes.NOT_FOUND for answer in answers):
@@ -33,17 +46,17 @@ async def examine(endpoint: str, key: str, reach: Reach) -> list[Finding]:
     if any(answer.status_code == httpx.codes.UNAUTHORIZED for answer in answers):
         step = "make a key under System, REST API, Keys; allow the method Key under Settings"
         return [AREA.ok("answers"), AREA.wrong("key", "is refused", step, "make init STACK=<stack> --replace")]
-    read = [_readable(collection, answer) for collection, answer in zip(COLLECTIONS, answers, strict=True)]
+    read = [
+        _readable(path, privileges, answer) for (path, privileges), answer in zip(READ.items(), answers, strict=True)
+    ]
     return [AREA.ok("answers"), AREA.ok("key"), *read]
 
 
-def _readable(collection: str, answer: httpx.Response) -> Finding:
-    what = f"reads {collection}"
+def _readable(path: str, privileges: tuple[str, ...], answer: httpx.Response) -> Finding:
+    what = f"reads {path}"
     if answer.status_code == httpx.codes.OK:
         return AREA.ok(what)
     if answer.status_code == httpx.codes.FORBIDDEN:
-        many, one = (f"api-v2-{re.sub('[/_]', '-', path)}" for path in (collection, COLLECTIONS[collection]))
-        names = [f"{many}-get", *(f"{one}-{method}" for method in ("post", "patch", "delete"))]
-        step = f"System, User Manager: give the key's user the privileges {', '.join(names)}"
+        step = f"System, User Manager: give the key's user the privileges {', '.join(privileges)}"
         return AREA.wrong(what, "the key's user may not", step)
     return AREA.wrong(what, f"status {answer.status_code}", _PACKAGE)

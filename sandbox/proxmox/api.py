@@ -1,17 +1,16 @@
 """The HTTP side of the stand-in: tokens, Proxmox's envelope and errors, and one log line per request."""
 
-import asyncio
 import hmac
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
 from aiohttp import web
 
-from sandbox.faults import Faults
+from sandbox.faults import Fault, Faults
 from sandbox.proxmox import routes_access, routes_cluster, routes_guests, routes_storages
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, NotServedError
@@ -36,9 +35,9 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str], faults: Fault
         path = unquote(path).rstrip("/") or "/"
         try:
             user = _authenticate(request, tokens)
-            if faults:
-                await _strike(faults, request.method, path)
-            data = await _answer(datacenter, user, request, path)
+            data = await _struck(
+                faults.strike("pve", request.method, path) if faults else None, _answer(datacenter, user, request, path)
+            )
         except ApiError as error:
             level = logging.WARNING if isinstance(error, NotServedError) else logging.INFO
             logger.log(level, "%s %s: %d %s", request.method, path, error.status, error)
@@ -54,12 +53,15 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str], faults: Fault
     return app
 
 
-async def _strike(faults: Faults, method: str, path: str) -> None:
-    """Let the request be late, or fail, if that was asked for."""
-    if fault := faults.strike("pve", method, path):
-        await asyncio.sleep(fault.delay)
-        if fault.status:
-            raise ApiError(fault.status, fault.message)
+async def _struck(fault: Fault | None, answer: Coroutine[None, None, object]) -> object:
+    """Return the answer, unless it or what it does was asked to fail."""
+    if fault and await fault.before():
+        answer.close()
+        raise ApiError(fault.status, fault.message)
+    data = await answer
+    if fault and fault.status:
+        raise ApiError(fault.status, fault.message)
+    return data
 
 
 def _authenticate(request: web.Request, tokens: Mapping[str, str]) -> str:

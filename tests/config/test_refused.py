@@ -78,10 +78,22 @@ BAD = [
     Bad("networks/nodes/dhcp", ["10.20.0.100"], "networks.nodes.dhcp[0]", "valid dictionary", "[10.20.0.100-"),
     Bad("networks/nodes/dhcp", ["10.20.0.9-10.20.0.8"], "networks.nodes.dhcp[0]", "begins with 10.20.0.9", "pools"),
     Bad("networks/nodes/dhcp", ["10.20.0.200-10.20.1.9"], "networks.nodes.dhcp[0]", "is not inside", "both ends"),
-    Bad("networks/lan/cidr", "10.20.0.128/25", "networks.lan.cidr", "overlaps networks.nodes.cidr", "of its own"),
-    Bad("networks/lan", {"cidr": "10.42.7.0/24"}, "kubernetes.cluster_cidr", "overlaps networks.lan.cidr", "its own"),
+    Bad("networks/lan/cidr", "10.20.0.128/25", "networks.lan.cidr", "overlaps networks.nodes.cidr", "of its own", 1),
+    Bad(
+        "networks/lan", {"cidr": "10.42.7.0/24"}, "kubernetes.cluster_cidr", "overlaps networks.lan.cidr", "its own", 1
+    ),
     Bad("networks/nodes", MISSING, "networks.nodes", "is missing", "a mapping with"),
-    Bad("firewall", {"endpoint": "pfsense"}, "firewall.endpoint", "is malformed", "an https:// URL"),
+    # The firewall.
+    Bad("firewall/endpoint", "pfsense", "firewall.endpoint", "is malformed", "an https:// URL"),
+    Bad("firewall/interfaces", MISSING, "firewall.interfaces", "is missing", "a mapping with"),
+    Bad("firewall/interfaces/nodes", "wan", "firewall.interfaces.nodes", "is malformed", "lan, or opt1"),
+    Bad("firewall/interfaces/nodes", "lan", "firewall.interfaces.lan", "is also that of nodes", "leads to each"),
+    Bad("firewall/interfaces/vpn", "opt2", "firewall.interfaces.vpn", "which there is not", "networks.vpn"),
+    Bad("firewall/operators/0", "10.20.0.77", "firewall.operators[0]", "neither in networks.lan", "an address there"),
+    Bad("firewall/interfaces/lan", MISSING, "firewall.operators[0]", "neither in networks.lan", "interface in"),
+    Bad("nodes/1/name", "api", "nodes[1].name", "is also the name of the API", "a name of its own"),
+    Bad("nodes/1/name", "pve2", "nodes[1].name", "is also the name of proxmox.hosts[1]", "a name of its own"),
+    Bad("name", "h" * 22, "name", "is too long for a lab with a firewall", "at most 21"),
     # Machines.
     Bad("nodes", [], "nodes", "at least 1 item", "one entry for each machine"),
     Bad("nodes/1/name", "k3s-server-1", "nodes[1].name", "is also that of nodes[0]", "its own name"),

@@ -88,6 +88,16 @@ class TestLab:
         answer.raise_for_status()
         return answer.json()["data"]
 
+    def pfsense(self, method: str, path: str, **data: object) -> Any:
+        """Call pfSense's API as an operator would, with TLS verified."""
+        key = Credentials.at(self.settings.credentials).pfsense_admin
+        context = ssl.create_default_context(cafile=str(self.settings.authority))
+        with httpx.Client(verify=context, trust_env=False) as client:
+            url = f"https://{self.settings.pfsense}/api/v2/{path}"
+            answer = client.request(method, url, headers={"X-API-Key": key}, json=data or None)
+        assert answer.is_success, answer.text
+        return answer.json()["data"]
+
     def machines(self) -> list[dict[str, Any]]:
         return list(self.proxmox("GET", "/cluster/resources?type=vm"))
 

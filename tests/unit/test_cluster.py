@@ -31,6 +31,7 @@ def node(name: str, number: int) -> Node:
 def run(*, protect: bool = False) -> Recording:
     args = ClusterArgs(
         nodes=[node(name, 11 + index) for index, name in enumerate(MEMBERS)],
+        domain="lab.test",
         machine_ids={name: f"id-{name}" for name in MEMBERS},
         addresses={name: f"10.0.0.{11 + index}" for index, name in enumerate(MEMBERS)},
         kubernetes=Kubernetes.model_validate({"api_address": "10.0.0.10", "release_url": "https://releases.test"}),
@@ -96,7 +97,7 @@ def test_servers_agree_on_what_k3s_wants_equal_on_all(recording: Recording) -> N
 
 def test_servers_are_known_by_the_api_address_and_keep_their_kubeconfig_to_root(recording: Recording) -> None:
     config = config_of(recording, "s2")
-    assert config["tls-san"] == ["10.0.0.10"]
+    assert config["tls-san"] == ["10.0.0.10", "api.lab.test"]
     assert config["write-kubeconfig-mode"] == "0600"
 
 

@@ -1,6 +1,7 @@
 """The doctor: what each area finds, what it says about it, and which commands it gives."""
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
@@ -23,9 +24,10 @@ from lab.doctor.reach import Reach, UnreachableError
 from lab.doctor.report import report
 from lab.hints import Hint
 from lab.stack import StackError
+from sandbox.pfsense.api import lab_privileges
 from sandbox.pki import Authority
 from sandbox.proxmox.access import as_documented
-from tests.config.labs import changed, development, production
+from tests.config.labs import MISSING, changed, development, production
 
 PAGE = Path(__file__).parents[2] / "docs" / "real-lab.md"
 GIB = 1024**3
@@ -192,14 +194,14 @@ def test_what_the_doctor_asks_for_is_what_the_sandboxs_proxmox_was_proved_to_nee
 
 
 def ask_pfsense(status: int, **other: int) -> list[Finding]:
-    answers: dict[str, Answer] = {f"/api/v2/{path}": (status, {}) for path in pfsense.COLLECTIONS}
+    answers: dict[str, Answer] = {f"/api/v2/{path}": (status, {}) for path in pfsense.READ}
     answers |= {f"/api/v2/{path}": (code, {}) for path, code in other.items()}
     return asyncio.run(pfsense.examine("https://10.0.0.1/", "key", FakeReach(answers)))  # type: ignore[arg-type]
 
 
 def test_a_pfsense_whose_key_reads_everything_is_well() -> None:
     assert wrongs(ask_pfsense(200)) == []
-    assert len(ask_pfsense(200)) == 2 + len(pfsense.COLLECTIONS)
+    assert len(ask_pfsense(200)) == 2 + len(pfsense.READ)
 
 
 def test_a_pfsense_without_the_package_and_one_that_refuses_the_key_are_told_apart() -> None:
@@ -211,9 +213,16 @@ def test_a_pfsense_without_the_package_and_one_that_refuses_the_key_are_told_apa
 def test_a_missing_privilege_of_pfsense_is_named_as_pfsense_names_it() -> None:
     findings = ask_pfsense(200, **{"services/dns_resolver/host_overrides": 403})
     assert wrongs(findings) == ["reads services/dns_resolver/host_overrides"]
-    (step,) = findings[-2].steps
+    (step,) = of(findings, "reads services/dns_resolver/host_overrides").steps
     assert "api-v2-services-dns-resolver-host-overrides-get" in step
     assert "api-v2-services-dns-resolver-host-override-delete" in step
+
+
+def test_what_the_doctor_asks_for_is_what_the_sandboxs_pfsense_lets_the_key_do() -> None:
+    asked = {privilege for privileges in pfsense.READ.values() for privilege in privileges}
+    assert asked == lab_privileges()
+    listed = set(re.findall(r"`(api-v2-[a-z0-9-]+)`", PAGE.read_text()))
+    assert listed == asked
 
 
 # --- Cloudflare
@@ -321,11 +330,17 @@ class FakeStack:
 
 
 SECURE = {"homelab:proxmoxApiToken": {"secure": "v1:x"}}
+
+
+def behind_no_firewall() -> Lab:
+    return lab(changed(development(), "firewall", MISSING))
+
+
 GOOD = {"proxmoxApiToken": "homelab@pve!pulumi=11111111-2222-3333-4444-555555555555"}
 
 
 def test_an_encrypted_secret_of_the_right_form_is_handed_on_and_never_shown() -> None:
-    values, findings = local.secrets(FakeStack(GOOD), lab(), SECURE)  # type: ignore[arg-type]
+    values, findings = local.secrets(FakeStack(GOOD), behind_no_firewall(), SECURE)  # type: ignore[arg-type]
     assert list(values.values()) == list(GOOD.values())
     assert wrongs(findings) == []
     assert "11111111" not in str(findings)
@@ -343,7 +358,7 @@ def test_an_encrypted_secret_of_the_right_form_is_handed_on_and_never_shown() ->
 def test_what_is_wrong_with_a_secret_is_told_with_the_next_command(
     written: dict[str, Any], values: dict[str, str], error: StackError | None, detail: str, step: str
 ) -> None:
-    known, findings = local.secrets(FakeStack(values, error), lab(), written)  # type: ignore[arg-type]
+    known, findings = local.secrets(FakeStack(values, error), behind_no_firewall(), written)  # type: ignore[arg-type]
     assert known == {}
     (finding,) = findings
     assert detail in finding.detail

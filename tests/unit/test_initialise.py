@@ -70,7 +70,7 @@ def test_a_stack_that_is_there_is_not_made_again(make: Any, known: str) -> None:
 
 
 def test_only_what_the_lab_has_a_use_for_is_set(make: Any) -> None:
-    assert run(make(development()), given=GIVEN).set == ("proxmoxApiToken",)
+    assert run(make(development()), given=GIVEN).set == ("proxmoxApiToken", "pfsenseApiKey")
 
 
 def test_a_lab_with_faults_may_be_given_its_secrets_before_they_are_mended(make: Any) -> None:

@@ -29,8 +29,8 @@ case "$1 $2" in
         touch "$backend/.pulumi/stacks/homelab/dev.json"
         echo "encryptionsalt: v1:salt" >> "$PULUMI_OPTION_CONFIG_FILE" ;;
     "config set")
-        cat > "$RECORD/stdin"
-        sed -i 's/^config:/config:\\n  homelab:proxmoxApiToken: {secure: v1:cipher}/' "$PULUMI_OPTION_CONFIG_FILE" ;;
+        cat >> "$RECORD/stdin"
+        sed -i "s/^config:/config:\\n  $4: {secure: v1:cipher}/" "$PULUMI_OPTION_CONFIG_FILE" ;;
     "fail "*)
         echo "first line"; echo "error: the stack is currently locked by 1 lock(s)" >&2; exit 255 ;;
     *) echo "$PWD $PULUMI_HOME" ;;
@@ -111,7 +111,7 @@ def test_the_stack_of_the_sandbox_is_made_once_and_on_the_sandboxs_network(
     assert lab["proxmox"]["endpoint"] == "https://127.12.0.2:8006"
     assert "127.10." not in text
     asked = (tmp_path / "commands").read_text().splitlines()
-    assert [line.split(" --")[0] for line in asked] == ["stack init", "config set"]
+    assert [line.split(" --")[0] for line in asked] == ["stack init", "config set", "config set"]
 
     sandbox_stack(tools, settings)
     assert (tmp_path / "commands").read_text().splitlines() == asked
@@ -122,9 +122,11 @@ def test_the_token_goes_through_stdin_and_no_secret_is_on_a_command_line_or_read
 ) -> None:
     stack = sandbox_stack(tools, settings)
     credentials = Credentials.at(settings.credentials)
-    assert (tmp_path / "stdin").read_text() == credentials.proxmox_api_token
+    assert (tmp_path / "stdin").read_text() == credentials.proxmox_api_token + credentials.pfsense_key
     asked = (tmp_path / "commands").read_text()
-    assert not any(secret in asked for secret in (credentials.proxmox_token, credentials.passphrase))
+    assert not any(
+        secret in asked for secret in (credentials.proxmox_token, credentials.pfsense_key, credentials.passphrase)
+    )
     assert credentials.passphrase not in repr(stack)
     passphrase = Path(stack.environment["PULUMI_CONFIG_PASSPHRASE_FILE"])
     assert passphrase.read_text() == credentials.passphrase

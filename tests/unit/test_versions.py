@@ -26,6 +26,7 @@ ELSEWHERE = re.compile(r"config/versions\.py|requirements\.(in|txt)|toolchain/go
 ALLOWED = {
     ("pyproject.toml", "0.1.0"): "the project's own",
     ("sandbox/charts/argo-cd/values.yaml", "8.2.2-alpine"): "a default of the real chart; no image is pulled",
+    ("sandbox/pfsense/kinds.py", "v2.10.0"): "the REST API that the stand-in passes for",
     ("sandbox/proxmox/guests.py", "10.0.2"): "the QEMU of the Proxmox VE that the stand-in passes for",
     ("sandbox/proxmox/routes_cluster.py", "9.0.11"): "the Proxmox VE that the stand-in passes for",
 }
