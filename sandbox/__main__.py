@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sandbox import lifecycle
 from sandbox.control import Control, NotRunningError, RefusedError
-from sandbox.faults import ALWAYS, NO_QUORUM, SERVICES, WRITES, Fault
+from sandbox.faults import ALWAYS, LOCKED, NO_QUORUM, SERVICES, WRITES, Fault
 from sandbox.settings import Settings, SettingsError
 
 app = typer.Typer(help="The embedded lab: start, stop and look at it.", no_args_is_help=True, add_completion=False)
@@ -120,6 +120,8 @@ def fault(  # noqa: PLR0913, PLR0917 - each is an option of the command
     times: Annotated[int, typer.Option(help="How many requests are struck.")] = 1,
     *,
     after: Annotated[bool, typer.Option("--after", help="Do what is asked for, and lose the answer.")] = False,
+    task: Annotated[str, typer.Option(help="Tasks of pve of this kind fail midway, as qmcreate, qmstart.")] = "",
+    locked: Annotated[bool, typer.Option("--locked", help="Refuse writes to machines: a backup has them.")] = False,
     no_quorum: Annotated[bool, typer.Option("--no-quorum", help="Refuse every write until cleared.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Let nothing go wrong any more.")] = False,
 ) -> None:
@@ -130,9 +132,11 @@ def fault(  # noqa: PLR0913, PLR0917 - each is an option of the command
             control.clear_faults()
         elif no_quorum:
             control.add_fault(Fault(service, WRITES, message=NO_QUORUM, times=ALWAYS))
+        elif locked:
+            control.add_fault(Fault(service, WRITES, "/nodes/*/qemu/*", message=LOCKED, times=times))
         elif service:
             methods = tuple(method) if method else Fault.methods
-            control.add_fault(Fault(service, methods, path, status, message, delay, times, after))
+            control.add_fault(Fault(service, methods, path, status, message, delay, times, after, task))
         waiting = control.faults()
     except NotRunningError as error:
         errors.print(f"{error}\n  next: make up")

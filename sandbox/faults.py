@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 SERVICES: Final = ("pve", "pfsense")
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
+LOCKED: Final = "VM is locked (backup)"
 NO_QUORUM: Final = "cluster not ready - no quorum?"
 # Until it is cleared.
 ALWAYS: Final = 10**9
@@ -20,6 +21,9 @@ class Fault:
 
     They are answered ``delay`` seconds later, and with ``status`` and ``message`` unless that is 0. With a status, what
     they ask for is not done; or, ``after``, it is done and only its answer is lost.
+
+    With ``task``, a kind of Proxmox's tasks such as ``qmcreate``, no request is struck but the tasks of that kind: they
+    begin, and fail with ``message`` midway.
     """
 
     service: str
@@ -30,6 +34,7 @@ class Fault:
     delay: float = 0.0
     times: int = 1
     after: bool = False
+    task: str = ""
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
@@ -43,6 +48,8 @@ class Fault:
             raise ValueError(f"there is no stand-in {fault.service!r}; there are: {', '.join(SERVICES)}")
         if fault.status and not HTTPStatus.BAD_REQUEST <= fault.status <= HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
             raise ValueError(f"{fault.status} is no status of an error: use one from 400 to 511, or 0 for none")
+        if fault.task and fault.service != "pve":
+            raise ValueError("only the stand-in pve has tasks")
         if fault.times < 1 or fault.delay < 0 or not (fault.status or fault.delay):
             raise ValueError("it would do nothing: give it times, and a status or a delay")
         return fault
@@ -57,7 +64,8 @@ class Fault:
         late = f", {self.delay:g} s late" if self.delay else ""
         often = "until cleared" if self.times > ALWAYS // 2 else f"{self.times} times more"
         what += " after it is done" if self.status and self.after else ""
-        return f"{self.service} {'|'.join(self.methods)} {self.path}: {what}{late}, {often}"
+        struck = f"task {self.task}" if self.task else f"{'|'.join(self.methods)} {self.path}"
+        return f"{self.service} {struck}: {what}{late}, {often}"
 
 
 class Faults:
@@ -81,9 +89,17 @@ class Faults:
     def strike(self, service: str, method: str, path: str) -> Fault | None:
         """Return what happens to a request, and count it; the first that fits strikes."""
         for fault in self._waiting:
-            if fault.service == service and method in fault.methods and fnmatchcase(path, fault.path):
-                fault.times -= 1
-                if fault.times == 0:
-                    self._waiting.remove(fault)
-                return fault
+            asked = method in fault.methods and fnmatchcase(path, fault.path)
+            if fault.service == service and asked and not fault.task:
+                return self._counted(fault)
         return None
+
+    def strike_task(self, kind: str) -> Fault | None:
+        """Return what happens to a task, and count it; the first that fits strikes."""
+        return next((self._counted(fault) for fault in self._waiting if fault.task == kind), None)
+
+    def _counted(self, fault: Fault) -> Fault:
+        fault.times -= 1
+        if fault.times == 0:
+            self._waiting.remove(fault)
+        return fault

@@ -73,8 +73,8 @@ class Supervisor:
         shell = Shell(self._cluster, tools, self._trust)
         self._machines = MachineHost(settings.root / "machines", K3s(self._cluster), shell, self._cluster)
         self._workloads = Workloads(settings, tools, self._cluster, self._authority)
-        self._datacenter = self._new_datacenter()
         self._faults = Faults()
+        self._datacenter = self._new_datacenter()
         self._runners: list[web.AppRunner] = []
         self._served: dict[str, Endpoint] = {}
         self._ready = False
@@ -108,7 +108,7 @@ class Supervisor:
             PROXMOX_TOKEN_ID: self._credentials.proxmox_token,
             PROXMOX_ADMIN_TOKEN_ID: self._credentials.proxmox_admin,
         }
-        proxmox = application(self._datacenter, tokens, self._faults)
+        proxmox = application(self._datacenter, tokens)
         await self._serve("proxmox", proxmox, list(self._settings.proxmox.values()))
         await self._serve("pfsense", self._pfsense(), [self._settings.pfsense])
         self._workloads.start()
@@ -152,7 +152,7 @@ class Supervisor:
 
     def _new_datacenter(self) -> Datacenter:
         hosts = [Host(name, at.host, HOST_CPUS, HOST_MEMORY) for name, at in self._settings.proxmox.items()]
-        return Datacenter(self._settings.root / "proxmox", hosts, self._machines, self._trust)
+        return Datacenter(self._settings.root / "proxmox", hosts, self._machines, self._trust, self._faults)
 
     @property
     def _charts(self) -> Path:

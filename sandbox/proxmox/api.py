@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from sandbox.faults import Fault, Faults
+from sandbox.faults import Fault
 from sandbox.proxmox import routes_access, routes_cluster, routes_guests, routes_storages
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, NotServedError
@@ -22,11 +22,11 @@ SCHEME: Final = "PVEAPIToken="
 ROUTES: Final = (*routes_access.ROUTES, *routes_cluster.ROUTES, *routes_storages.ROUTES, *routes_guests.ROUTES)
 
 
-def application(datacenter: Datacenter, tokens: Mapping[str, str], faults: Faults | None = None) -> web.Application:
+def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Application:
     """Serve ``datacenter`` to the bearers of ``tokens``: ``{"homelab@pve!pulumi": "<uuid>"}``.
 
     A token may do what its user may. Any host answers for all, as in a cluster; the caller binds the application, with
-    TLS, to the address of each. What ``faults`` strikes changes nothing.
+    TLS, to the address of each. What its ``faults`` strike changes nothing.
     """
 
     async def serve(request: web.Request) -> web.Response:
@@ -36,7 +36,7 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str], faults: Fault
         try:
             user = _authenticate(request, tokens)
             data = await _struck(
-                faults.strike("pve", request.method, path) if faults else None, _answer(datacenter, user, request, path)
+                datacenter.faults.strike("pve", request.method, path), _answer(datacenter, user, request, path)
             )
         except ApiError as error:
             level = logging.WARNING if isinstance(error, NotServedError) else logging.INFO

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from sandbox.faults import Faults
 from sandbox.proxmox.drives import EXTENT, VOLUME_ID
 from sandbox.proxmox.errors import ParameterError, RefusedError
 from sandbox.proxmox.machine import Machines
@@ -23,7 +24,14 @@ FIRST_ID: Final = 100
 class Datacenter:
     """All state of the cluster, and where every change of it is saved."""
 
-    def __init__(self, folder: Path, hosts: Sequence[Host], machines: Machines, trust: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hosts: Sequence[Host],
+        machines: Machines,
+        trust: ssl.SSLContext,
+        faults: Faults | None = None,
+    ) -> None:
         """Open the data centre in ``folder``; ``trust`` decides which servers images may be downloaded from.
 
         The state is ``datacenter.json``, beside the files that were downloaded. Machines that were running are
@@ -38,7 +46,8 @@ class Datacenter:
         self._path = folder / "datacenter.json"
         self._files = folder / "storage"
         self.state = State.load(self._path)
-        self.tasks = Tasks(self.state, self.save)
+        self.faults = faults or Faults()
+        self.tasks = Tasks(self.state, self.save, self.faults)
         self.locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.booted = time.time()
         for unfinished in self._files.rglob(".*"):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from sandbox.faults import Faults
 from sandbox.proxmox.errors import ApiError, RefusedError
 from sandbox.proxmox.state import INTERRUPTED, State, Task
 
@@ -21,9 +22,10 @@ logger = logging.getLogger(__name__)
 class Tasks:
     """The tasks of all hosts of a data centre."""
 
-    def __init__(self, state: State, save: Callable[[], None]) -> None:
+    def __init__(self, state: State, save: Callable[[], None], faults: Faults) -> None:
         self._state = state
         self._save = save
+        self._faults = faults
         self._born = time.monotonic()
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -45,7 +47,7 @@ class Tasks:
 
     async def _carry_out(self, task: Task, work: Work) -> None:
         try:
-            await work(task.log.append)
+            await self._done(task, work)
         except ApiError as error:
             task.exitstatus = str(error)
         except asyncio.CancelledError:
@@ -59,6 +61,23 @@ class Tasks:
         task.log.append("TASK OK" if task.exitstatus == "OK" else f"TASK ERROR: {task.exitstatus}")
         logger.info("%s %s %s: %s", task.node, task.type, task.id, task.exitstatus)
         self._save()
+
+    async def _done(self, task: Task, work: Work) -> None:
+        """Do the work; a task that was asked to fail does so at its first line of log, or at its end if it has none."""
+        fault = self._faults.strike_task(task.type)
+        if fault is None:
+            return await work(task.log.append)
+        failure = RefusedError(fault.message)
+
+        def fail(line: str) -> None:
+            task.log.append(line)
+            raise failure
+
+        await asyncio.sleep(fault.delay)
+        await work(fail if fault.status else task.log.append)
+        if fault.status:
+            raise failure
+        return None
 
     def find(self, node: str, upid: str) -> Task:
         """Return a task of a host."""

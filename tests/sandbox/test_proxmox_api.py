@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.faults import Fault
 from sandbox.proxmox import GIB, Datacenter, Host, Storage
 from tests.sandbox.datacenter import ADDRESS, CHECKSUM, GUEST, IMAGE, TOKEN, VM, Lab
 
@@ -585,3 +586,19 @@ def test_a_full_storage_refuses_a_download(lab: Lab) -> None:
     lab.datacenter.hosts["pve1"] = Host("pve1", ADDRESS, 8, GIB, storages=(small,))
     assert "insufficient free space" in lab.download()
     assert not list((lab.folder / "proxmox" / "storage").rglob("*qcow2*"))
+
+
+def test_a_task_that_was_asked_to_fail_leaves_nothing_half_made(lab: Lab) -> None:
+    lab.download()
+    lab.datacenter.faults.add(Fault("pve", message="no space left on device", times=2, task="qmcreate"))
+    for _ in range(2):
+        assert lab.create() == "unable to create VM 111 - no space left on device"
+        assert lab.datacenter.state.guests == {}
+        assert not [volume for volume in lab.datacenter.state.volumes if volume.vmid]
+    assert lab.create() == "OK"
+
+
+def test_a_task_without_a_log_fails_at_its_end(vm: Lab) -> None:
+    vm.datacenter.faults.add(Fault("pve", message="got timeout", task="qmstart"))
+    assert vm.task("POST", f"{GUEST}/status/start") == "got timeout"
+    assert vm.datacenter.faults.listing() == []

@@ -16,8 +16,10 @@ from providers.base import QUIET, Provider, ProviderError, is_unknown
 from providers.generated import SshKeyProvider, TokenProvider
 from providers.k3s import K3sNodeProvider
 from providers.kubeconfig import K3sKubeconfigProvider
+from providers.pfsense import AliasProvider, ApplyProvider, HostOverrideProvider, RuleProvider, StaticMappingProvider
 
-PROVIDERS = [TokenProvider, SshKeyProvider, K3sNodeProvider, K3sKubeconfigProvider]
+PFSENSE = [AliasProvider, RuleProvider, HostOverrideProvider, StaticMappingProvider, ApplyProvider]
+PROVIDERS = [TokenProvider, SshKeyProvider, K3sNodeProvider, K3sKubeconfigProvider, *PFSENSE]
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

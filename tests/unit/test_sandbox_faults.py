@@ -44,6 +44,17 @@ def test_only_requests_of_its_service_method_and_path_are_struck(
     assert bool(faults.strike(service, method, path)) is struck
 
 
+def test_a_fault_of_a_task_strikes_no_request_and_no_other_task() -> None:
+    faults = Faults()
+    faults.add(Fault("pve", task="qmcreate"))
+    assert faults.strike("pve", "POST", "/nodes/pve1/qemu") is None
+    assert faults.strike_task("qmstart") is None
+    assert "pve task qmcreate: 500" in str(faults.strike_task("qmcreate"))
+    assert faults.strike_task("qmcreate") is None
+    with pytest.raises(ValueError, match="only the stand-in pve has tasks"):
+        Fault.read({"service": "pfsense", "task": "qmcreate"})
+
+
 def test_the_first_that_fits_strikes_and_what_is_cleared_does_not() -> None:
     faults = Faults()
     faults.add(Fault("pve", path="/nodes*", message="one"))
