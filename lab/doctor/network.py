@@ -5,10 +5,12 @@ import asyncio
 import httpx
 
 from config.model import Lab
+from config.model.infrastructure import Image
 from lab.doctor.finding import Area, Finding
 from lab.doctor.reach import Reach, UnreachableError
 
 AREA = Area("Sources")
+CHECKSUMS = "SHA512SUMS"
 
 
 async def examine(lab: Lab, reach: Reach) -> list[Finding]:
@@ -24,6 +26,7 @@ async def examine(lab: Lab, reach: Reach) -> list[Finding]:
             reach,
         ),
         _file("cloud image", lab.proxmox.image.url, "proxmox.image.url", reach, whole=False),
+        _checksum(lab.proxmox.image, reach),
     )
     return list(await asyncio.gather(*checks))
 
@@ -36,6 +39,27 @@ async def _file(what: str, url: str, setting: str, reach: Reach, *, whole: bool 
     if answer.status_code != httpx.codes.OK:
         return AREA.wrong(what, f"{url} answers with status {answer.status_code}", f"correct {setting}")
     return AREA.ok(what)
+
+
+async def _checksum(image: Image, reach: Reach) -> Finding:
+    """Compare the checksum with the list that publishers put beside their images."""
+    what = "cloud image's checksum"
+    folder, _, name = image.url.rpartition("/")
+    try:
+        answer = await reach.get(f"{folder}/{CHECKSUMS}")
+    except UnreachableError as error:
+        return AREA.wrong(what, str(error), error.step)
+    if answer.status_code != httpx.codes.OK:
+        return AREA.skipped(what, f"there is no {CHECKSUMS} beside the image")
+    # Each line is a checksum, two blanks or a blank and an asterisk, and a name.
+    lines = (line.split(maxsplit=1) for line in answer.text.splitlines())
+    listed = {parts[1].lstrip("*").strip(): parts[0].lower() for parts in lines if len(parts) > 1}
+    if name not in listed:
+        return AREA.skipped(what, f"{CHECKSUMS} does not list {name}")
+    if listed[name] != image.checksum:
+        problem = f"is not the publisher's, which is {listed[name]}"
+        return AREA.wrong(what, problem, f"put that into proxmox.image.checksum, if {folder} is where you meant")
+    return AREA.ok(what, "is the publisher's")
 
 
 async def _repository(lab: Lab, reach: Reach) -> Finding:

@@ -59,7 +59,12 @@ async def _image(_: web.Request) -> web.Response:
     return web.Response(body=image(), content_type="application/octet-stream")
 
 
+async def _checksums(_: web.Request) -> web.Response:
+    return web.Response(text=f"{hashlib.sha512(image()).hexdigest()}  {IMAGE}\n")
+
+
 def add_routes(app: web.Application) -> None:
     """Serve `/k3s/<version>/<file>` and `/images/<file>`."""
     app.router.add_get("/k3s/{version}/{file}", _k3s)
     app.router.add_get(f"/images/{IMAGE}", _image)
+    app.router.add_get("/images/SHA512SUMS", _checksums)

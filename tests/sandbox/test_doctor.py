@@ -37,7 +37,7 @@ def test_a_right_that_is_taken_away_is_found_with_the_commands_that_give_it_back
     assert "✗ Proxmox, rights on /vms: VM.PowerMgmt missing" in found.output
     assert 'pveum role modify HomelabMachines --privs "VM.Allocate VM.Audit VM.PowerMgmt' in found.output
     assert "pveum acl modify /vms --users homelab@pve --roles HomelabMachines" in found.output
-    assert "1 of 49 checks found something to mend" in found.output
+    assert "1 of 50 checks found something to mend" in found.output
     assert "next: make doctor STACK=dev" in found.output
     assert "nothing to mend" in provisioned.run("lab", "doctor").output
 

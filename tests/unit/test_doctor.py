@@ -284,6 +284,7 @@ def ask_sources(**changes: Answer) -> list[Finding]:
         "/charts/index.yaml": (200, "x"),
         f"/k3s/{versions.K3S}/sha256sum-amd64.txt": (200, "x"),
         "/images/debian-13.qcow2": (200, "x"),
+        "/images/SHA512SUMS": (200, f"{'1' * 128}  debian-12.qcow2\n{lab().proxmox.image.checksum} *debian-13.qcow2\n"),
         **changes,
     }
     return asyncio.run(network.examine(lab(), FakeReach(answers)))  # type: ignore[arg-type]
@@ -291,7 +292,7 @@ def ask_sources(**changes: Answer) -> list[Finding]:
 
 def test_sources_that_answer_are_well() -> None:
     assert wrongs(ask_sources()) == []
-    assert len(ask_sources()) == 4
+    assert len(ask_sources()) == 5
 
 
 @pytest.mark.parametrize(
@@ -309,6 +310,21 @@ def test_a_source_that_is_not_there_is_told_with_the_setting(path: str, answer: 
     findings = ask_sources(**{path: answer})
     assert wrongs(findings) == [what]
     assert detail in of(findings, what).detail
+
+
+def test_a_checksum_that_is_not_the_publishers_is_told_with_the_one_that_is() -> None:
+    listed = "f" * 128
+    findings = ask_sources(**{"/images/SHA512SUMS": (200, f"{listed}  debian-13.qcow2\n")})
+    assert wrongs(findings) == ["cloud image's checksum"]
+    assert listed in of(findings, "cloud image's checksum").detail
+    assert "proxmox.image.checksum" in of(findings, "cloud image's checksum").steps[0]
+
+
+@pytest.mark.parametrize("answer", [(404, ""), (200, ""), (200, f"{'1' * 128}  debian-12.qcow2\n")])
+def test_a_publisher_without_a_list_is_no_fault(answer: Answer) -> None:
+    findings = ask_sources(**{"/images/SHA512SUMS": answer})
+    assert wrongs(findings) == []
+    assert of(findings, "cloud image's checksum").state is State.SKIPPED
 
 
 # --- the stack
