@@ -1,5 +1,6 @@
 """From nothing to a lab and back to nothing, with the real engine, providers, API server and Argo CD."""
 
+import json
 import os
 import signal
 from subprocess import Popen
@@ -29,6 +30,14 @@ def test_a_lab_comes_up_stays_as_it_is_and_leaves_nothing_behind(lab: TestLab) -
 
     lab.run("lab", "destroy")
     assert lab.machines() == []
+    for host in ("pve1", "pve2", "pve3"):
+        assert lab.proxmox("GET", f"/nodes/{host}/storage/local/content") == []
+        assert lab.proxmox("GET", f"/nodes/{host}/storage/local-lvm/content") == []
+    firewall = json.loads((lab.settings.root / "pfsense" / "config.json").read_text())
+    assert [rule["descr"][:17] for rule in firewall["config"]["rules"]] == ["Default allow LAN"] * 2
+    assert [firewall["config"][kind] for kind in ("aliases", "hosts", "mappings")] == [[], [], []]
+    assert firewall["in_force"] == firewall["config"], "what was deleted is still in force"
+    assert (firewall["dirty"], firewall["notices"]) == ([], [])
     assert lab.state().get("resources", []) == []
     assert "nodes with a heartbeat: none" in lab.run("sandbox", "status").output
     assert not list((lab.settings.root / "machines").iterdir()), "a destroyed machine leaves no disk"
