@@ -15,17 +15,14 @@ from config.model.infrastructure import Firewall, Neighbour, Networks
 from config.model.platform import API_HOST
 from providers import pfsense
 from providers.kubeconfig import API_PORT
+from providers.pfsense_objects import ALIAS, HOST_OVERRIDE, STATIC_MAPPING
 
 DNS, NTP, TUNNEL = "53", "123", "7844"
 # Packages and images over HTTP and HTTPS; Cloudflare's edge.
 OUTWARD = {"80": "packages", "443": "packages, images, charts, Git", TUNNEL: "the tunnel"}
 # Not the internet, whatever the house uses of it: RFC 1918, RFC 6598, RFC 3927, RFC 1122.
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "127.0.0.0/8")
-APPLIES = {
-    "firewall": "firewall/apply",
-    "dns": "services/dns_resolver/apply",
-    "dhcp": "services/dhcp_server/apply",
-}
+APPLIES = {"firewall": ALIAS.apply, "dns": HOST_OVERRIDE.apply, "dhcp": STATIC_MAPPING.apply}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +56,8 @@ class Network(pulumi.ComponentResource):
         self._name = name
         self._args = args
         self._endpoint = args.firewall.endpoint
+        # What every description of ours begins with.
+        self._owner = f"{args.lab.name}: "
         self._child = pulumi.ResourceOptions(parent=self)
         aliases = self._groups()
         rules = self._rules(list(aliases.values()))
@@ -74,10 +73,7 @@ class Network(pulumi.ComponentResource):
         api = str(args.lab.kubernetes.api_address)
         wanted = {
             "nodes": ("host", nodes),
-            "cluster": (
-                "host",
-                {**nodes, api: nodes.get(api, "API")},
-            ),
+            "cluster": ("host", {**nodes, api: nodes.get(api, "API")}),
             "dns": ("host", {str(server): "DNS" for server in args.lab.networks.nodes.dns}),
             "private": ("network", {**dict.fromkeys(PRIVATE, "private"), **_house(args.lab.networks)}),
             "outward": ("port", OUTWARD),
@@ -93,28 +89,25 @@ class Network(pulumi.ComponentResource):
                 endpoint=self._endpoint,
                 alias=alias(args.lab.name, key),
                 type_=type_,
-                descr=f"{args.lab.name}: {key}",
+                descr=f"{self._owner}{key}",
                 entries=entries,
             )
             for key, (type_, entries) in wanted.items()
         }
 
     def _rules(self, aliases: Sequence[pulumi.Resource]) -> dict[str, pfsense.Rule]:
-        owner = f"{self._args.lab.name}: "
-        above: dict[str, pfsense.Rule] = {}
-        last: dict[str, str] = {}
+        above: dict[str, Allowed] = {}
         rules: dict[str, pfsense.Rule] = {}
         for line in border(self._args):
-            descr = f"{owner}{line.says}"
             previous = above.get(line.interface)
-            rule = pfsense.Rule(
+            rules[line.name] = pfsense.Rule(
                 f"{self._name}-rule-{line.name}",
                 # One after the other: each is placed below the one before it.
-                pulumi.ResourceOptions(parent=self, depends_on=[previous] if previous else aliases),
+                pulumi.ResourceOptions(parent=self, depends_on=[rules[previous.name]] if previous else aliases),
                 endpoint=self._endpoint,
-                owner=owner,
-                descr=descr,
-                after=last.get(line.interface, ""),
+                owner=self._owner,
+                descr=f"{self._owner}{line.says}",
+                after=f"{self._owner}{previous.says}" if previous else "",
                 type_="reject" if line.reject else "pass",
                 interface=line.interface,
                 protocol=line.protocol,
@@ -123,7 +116,7 @@ class Network(pulumi.ComponentResource):
                 destination_port=line.port,
                 log=line.reject,
             )
-            above[line.interface], last[line.interface], rules[line.name] = rule, descr, rule
+            above[line.interface] = line
         return rules
 
     def _names(self) -> dict[str, pfsense.HostOverride]:
@@ -139,7 +132,7 @@ class Network(pulumi.ComponentResource):
                 host=host,
                 domain=args.lab.domain,
                 addresses=[address],
-                descr=f"{args.lab.name}: {host}",
+                descr=f"{self._owner}{host}",
             )
             for host, address in known.items()
         }
@@ -156,7 +149,7 @@ class Network(pulumi.ComponentResource):
                 address=str(node.address),
                 hostname=node.name,
                 domain=args.lab.domain,
-                descr=f"{args.lab.name}: {node.name}",
+                descr=f"{self._owner}{node.name}",
             )
             for node in args.lab.nodes
         }
@@ -166,7 +159,7 @@ class Network(pulumi.ComponentResource):
             f"{self._name}-apply-{part}",
             self._child,
             endpoint=self._endpoint,
-            owner=f"{self._args.lab.name}: ",
+            owner=self._owner,
             part=APPLIES[part],
             written={name: one.written for name, one in written.items()},
         )

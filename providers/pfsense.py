@@ -149,15 +149,19 @@ class ApplyProvider(_PfSenseProvider):
     def _apply(self, props: Props) -> Props:
         api, part = self._api(props), str(props["part"])
         persist(f"{part}: apply", partial(api.apply, part))
-        rules = persist(f"{part}: read", partial(objects.rules_in_brief, api, part, str(props["owner"])))
-        return {**props, "applied": True, "rules": rules}
+        return {**props, "applied": True, "rules": self._rules(props)}
+
+    def _rules(self, props: Props) -> str:
+        part = str(props["part"])
+        brief = partial(objects.rules_in_brief, self._api(props), part, str(props["owner"]))
+        return persist(f"{part}: read", brief)
 
     def read(self, id_: str, props: Props) -> ReadResult:
         """See whether something waits to be applied. pfSense does not say so of rules: these are compared."""
         api, part = self._api(props), str(props["part"])
         status = persist(f"{part}: read", partial(api.get, part))
-        rules = persist(f"{part}: read", partial(objects.rules_in_brief, api, part, str(props["owner"])))
-        return ReadResult(id_, {**props, "applied": bool(status["applied"]) and rules == props["rules"]})
+        in_force = bool(status["applied"]) and self._rules(props) == props["rules"]
+        return ReadResult(id_, {**props, "applied": in_force})
 
 
 class Object(Resource, module="pfsense", name="Object"):

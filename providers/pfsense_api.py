@@ -3,6 +3,7 @@
 Every operation that is tried again begins with a look at what is there, so that a lost answer doubles nothing.
 """
 
+import re
 import ssl
 import threading
 import time
@@ -90,12 +91,17 @@ def _content(method: str, path: str, answer: httpx.Response) -> Json:
     raise ProviderError(f"{problem}{_remedy(answer.status_code, method, path, known=data is not None)}")
 
 
+def privilege(path: str, method: str) -> str:
+    """Return what pfSense calls the right to use a method of an endpoint (Core/Endpoint.inc)."""
+    return f"api-v2-{re.sub('[/_]', '-', path)}-{method.lower()}"
+
+
 def _remedy(status: int, method: str, path: str, *, known: bool) -> str:
     if status == httpx.codes.UNAUTHORIZED:
         return "\n  make a key under System, REST API, Keys; then: make init STACK=<stack> --replace"
     if status == httpx.codes.FORBIDDEN:
-        privilege = f"api-v2-{path.replace('/', '-').replace('_', '-')}-{method.lower()}"
-        return f"\n  does the key's user have {privilege} (System, User Manager)? Then: make doctor STACK=<stack>"
+        right = privilege(path, method)
+        return f"\n  does the key's user have {right} (System, User Manager)? Then: make doctor STACK=<stack>"
     if status == httpx.codes.NOT_FOUND and not known:
         return "\n  install the package pfSense-pkg-RESTAPI (https://pfrest.org), version 2"
     return ""

@@ -7,7 +7,7 @@ its natural key just before it is changed, and changes are made one at a time.
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,10 +46,10 @@ class Kind:
         plain = {name: _plain(name, props.get(name)) for name in self.fields}
         return {name: default if plain[name] is None else plain[name] for name, default in self.fields.items()}
 
-    def matches(self, row: Row, wanted: Mapping[str, Any]) -> bool:
-        """Tell whether the object of the API is the one that the properties are about."""
-        same_parent = not self.parent or row.get("parent_id") == wanted["parent_id"]
-        return same_parent and all(_plain(name, row.get(name)) == _plain(name, wanted[name]) for name in self.key)
+    def among(self, rows: Iterable[Row], wanted: Mapping[str, Any]) -> list[Row]:
+        """Return those objects of the API that the properties are about: one, unless somebody copied it."""
+        names = (*self.key, "parent_id") if self.parent else self.key
+        return [row for row in rows if all(_plain(name, row.get(name)) == _plain(name, wanted[name]) for name in names)]
 
 
 def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - a value of JSON
@@ -124,7 +124,7 @@ def observe(api: PfSense, kind: Kind, wanted: Mapping[str, Any]) -> Row | None:
     is ours or with nothing foreign in between.
     """
     rows = api.get(kind.collection)
-    found = [row for row in rows if kind.matches(row, wanted)]
+    found = kind.among(rows, wanted)
     if not found:
         return None
     seen = {**kind.chosen(found[0]), "copies": len(found)}
@@ -165,7 +165,7 @@ def establish(api: PfSense, kind: Kind, wanted: Mapping[str, Any], *, own: bool)
     """
     with _WRITING:
         rows = api.get(kind.collection)
-        found = [row for row in rows if kind.matches(row, wanted)]
+        found = kind.among(rows, wanted)
         chosen = kind.chosen(wanted)
         # The last first: what comes before keeps its id.
         for copy in reversed(found[1:]):
@@ -192,7 +192,7 @@ def establish(api: PfSense, kind: Kind, wanted: Mapping[str, Any], *, own: bool)
 def remove(api: PfSense, kind: Kind, wanted: Mapping[str, Any]) -> None:
     """Delete the object with all its copies; one that is gone is well."""
     with _WRITING:
-        for row in reversed([row for row in api.get(kind.collection) if kind.matches(row, wanted)]):
+        for row in reversed(kind.among(api.get(kind.collection), wanted)):
             api.write("DELETE", kind.path, _reference(kind, row))
 
 

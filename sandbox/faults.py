@@ -1,11 +1,11 @@
 """Things that go wrong on purpose: which requests to a stand-in are refused or answered late, and how often."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 SERVICES: Final = ("pve", "pfsense")
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
@@ -13,6 +13,7 @@ LOCKED: Final = "VM is locked (backup)"
 NO_QUORUM: Final = "cluster not ready - no quorum?"
 # Until it is cleared.
 ALWAYS: Final = 10**9
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
@@ -54,11 +55,6 @@ class Fault:
             raise ValueError("it would do nothing: give it times, and a status or a delay")
         return fault
 
-    async def before(self) -> bool:
-        """Be late, and tell whether the request is refused instead of done."""
-        await asyncio.sleep(self.delay)
-        return bool(self.status) and not self.after
-
     def __str__(self) -> str:
         what = f"{self.status} {self.message}" if self.status else "no error"
         late = f", {self.delay:g} s late" if self.delay else ""
@@ -93,6 +89,24 @@ class Faults:
             if fault.service == service and asked and not fault.task:
                 return self._counted(fault)
         return None
+
+    async def answer(
+        self,
+        request: tuple[str, str, str],
+        work: Callable[[], Awaitable[_Answer]],
+        refusal: Callable[[int, str], Exception],
+    ) -> _Answer:
+        """Return what ``work`` returns, unless the request (service, method, path) is struck, before it or after."""
+        fault = self.strike(*request)
+        if fault is None:
+            return await work()
+        await asyncio.sleep(fault.delay)
+        if fault.status and not fault.after:
+            raise refusal(fault.status, fault.message)
+        answer = await work()
+        if fault.status:
+            raise refusal(fault.status, fault.message)
+        return answer
 
     def strike_task(self, kind: str) -> Fault | None:
         """Return what happens to a task, and count it; the first that fits strikes."""

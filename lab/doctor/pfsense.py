@@ -1,31 +1,26 @@
 """Ask pfSense's REST API: does it answer, does it take the key, and may the key read what the lab will write."""
 
 import asyncio
-import re
 
 import httpx
 
 from lab.doctor.finding import Area, Finding
 from lab.doctor.reach import Reach, UnreachableError
+from providers.pfsense_api import privilege
 from providers.pfsense_objects import KINDS
 
 AREA = Area("pfSense")
 
 
-def _privilege(path: str, method: str) -> str:
-    """Return what pfSense calls the right to use a method of an endpoint."""
-    return f"api-v2-{re.sub('[/_]', '-', path)}-{method}"
-
-
 def _privileges() -> dict[str, tuple[str, ...]]:
     objects = {
         kind.collection: (
-            _privilege(kind.collection, "get"),
-            *(_privilege(kind.path, method) for method in ("post", "patch", "delete")),
+            privilege(kind.collection, "get"),
+            *(privilege(kind.path, method) for method in ("post", "patch", "delete")),
         )
         for kind in KINDS
     }
-    applies = {kind.apply: tuple(_privilege(kind.apply, method) for method in ("get", "post")) for kind in KINDS}
+    applies = {kind.apply: tuple(privilege(kind.apply, method) for method in ("get", "post")) for kind in KINDS}
     return {**objects, **applies}
 
 
@@ -38,7 +33,7 @@ async def examine(endpoint: str, key: str, reach: Reach) -> list[Finding]:
     """Return how the pfSense at ``endpoint`` stands, as the holder of ``key`` sees it."""
     base, headers = f"{endpoint.rstrip('/')}/api/v2", {"X-API-Key": key}
     try:
-        answers = await asyncio.gather(*(reach.get(f"{base}/{path}", headers) for path in READ))
+        answers = await asyncio.gather(*(reach.get(f"{base}/{path}", headers, limit="1") for path in READ))
     except UnreachableError as error:
         return [AREA.wrong("answers", str(error), error.step)]
     if all(answer.status_code == httpx.codes.NOT_FOUND for answer in answers):

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -52,7 +53,7 @@ def application(
     firewall: Firewall,
     keys: Mapping[str, str],
     privileges: Mapping[str, Collection[str]],
-    faults: Faults | None = None,
+    faults: Faults,
 ) -> web.Application:
     """Serve ``firewall`` to the bearers of ``keys``, by user; ``privileges`` says what each user may.
 
@@ -67,12 +68,8 @@ def application(
         try:
             user = _authenticate(request, keys)
             _authorize(user, privileges[user], path, request.method)
-            fault = faults and faults.strike("pfsense", request.method, f"/{path}")
-            if fault and await fault.before():
-                raise InjectedError(fault.status, fault.message)
-            data = await _answer(firewall, user, request, path)
-            if fault and fault.status:
-                raise InjectedError(fault.status, fault.message)
+            work = partial(_answer, firewall, user, request, path)
+            data = await faults.answer(("pfsense", request.method, f"/{path}"), work, InjectedError)
         except RestError as error:
             logger.info("%s %s: %d %s", request.method, path, error.status, error.response_id)
             return _envelope(error.status, error.response_id, error.message, [])

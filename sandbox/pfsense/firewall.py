@@ -44,7 +44,6 @@ class Firewall:
         self.config: dict[str, list[Row]] = saved.get("config") or {kind.listing: [] for kind in KINDS}
         self.in_force: dict[str, list[Row]] = saved.get("in_force") or {}
         self.dirty: set[str] = set(saved.get("dirty", ()))
-        self.applies: dict[str, int] = saved.get("applies") or {}
         self.notices: list[str] = saved.get("notices") or []
         if not saved:
             self._install()
@@ -64,7 +63,6 @@ class Firewall:
             "config": self.config,
             "in_force": self.in_force,
             "dirty": sorted(self.dirty),
-            "applies": self.applies,
             "notices": self.notices,
         }
         write_private(self._path, json.dumps(state, indent=1).encode())
@@ -153,9 +151,7 @@ class Firewall:
         around = Surroundings(self.interfaces, self.config[ALIAS.listing], parent or "")
         row: Row = {name: copy.deepcopy(given.get(name)) for name in kind.fields}
         for name, field in kind.fields.items():
-            if row[name] is None and field.default is not None and not field.conditions:
-                row[name] = copy.deepcopy(field.default)
-        for name, field in kind.fields.items():
+            # In their order: a field comes after those that its conditions are about.
             row[name] = field.settled(name, row, before, others)
         kind.agree(row, around)
         for other in others:
@@ -188,7 +184,6 @@ class Firewall:
 
     def apply(self, part: str) -> None:
         """Let the changes of a part take force; a rule about an alias that is not there keeps the old rules."""
-        self.applies[part] = self.applies.get(part, 0) + 1
         kinds = [kind for kind in KINDS if kind.part == part]
         missing = _missing_aliases(self.config) if RULE in kinds else set()
         if missing:

@@ -15,7 +15,6 @@ RELEASE: Final = "v2.10.0"
 
 _LABEL: Final = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _FQDN: Final = rf"{_LABEL}(\.{_LABEL})+"
-_ALIAS_NAME: Final = r"[A-Za-z0-9_]{1,31}"
 # pfSense's own words in rules, which no alias may take (is_validaliasname, FilterNameValidator).
 _RESERVED: Final = ("any", "self", "pass", "block", "reject", "port", "pptp", "pppoe", "l2tp", "wan", "lan")
 _LAST_PORT: Final = 65535
@@ -292,8 +291,8 @@ RULE: Final = Kind(
         "tag": Field(default="", allow_empty=True),
         "statetype": Field(default="keep state", choices=("keep state", "sloppy state", "synproxy state", "none")),
         "tcp_flags_any": Field(type=bool, default=False),
-        "tcp_flags_out_of": Field(many=True, allow_null=True, conditions={"tcp_flags_any": (False, None)}),
-        "tcp_flags_set": Field(many=True, allow_null=True, conditions={"tcp_flags_any": (False, None)}),
+        "tcp_flags_out_of": Field(many=True, allow_null=True, conditions={"tcp_flags_any": (False,)}),
+        "tcp_flags_set": Field(many=True, allow_null=True, conditions={"tcp_flags_any": (False,)}),
         "gateway": _NULL,
         "sched": _NULL,
         "dnpipe": _NULL,

@@ -56,7 +56,7 @@ def _rules(field: Field) -> Iterator[str]:
     if field.choices:
         yield f"one of {', '.join(field.choices)}"
     for name, allowed in field.conditions.items():
-        yield f"only with `{name}` {' or '.join(_json(one) for one in allowed if one is not None)}"
+        yield f"only with `{name}` {' or '.join(map(_json, allowed))}"
 
 
 def _use(name: str, field: Field, own: pfsense_objects.Kind) -> str:

@@ -3,14 +3,14 @@
 import hmac
 import json
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
 from aiohttp import web
 
-from sandbox.faults import Fault
 from sandbox.proxmox import routes_access, routes_cluster, routes_guests, routes_storages
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, NotServedError
@@ -35,9 +35,8 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Applic
         path = unquote(path).rstrip("/") or "/"
         try:
             user = _authenticate(request, tokens)
-            data = await _struck(
-                datacenter.faults.strike("pve", request.method, path), _answer(datacenter, user, request, path)
-            )
+            work = partial(_answer, datacenter, user, request, path)
+            data = await datacenter.faults.answer(("pve", request.method, path), work, ApiError)
         except ApiError as error:
             level = logging.WARNING if isinstance(error, NotServedError) else logging.INFO
             logger.log(level, "%s %s: %d %s", request.method, path, error.status, error)
@@ -51,17 +50,6 @@ def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Applic
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", serve)
     return app
-
-
-async def _struck(fault: Fault | None, answer: Coroutine[None, None, object]) -> object:
-    """Return the answer, unless it or what it does was asked to fail."""
-    if fault and await fault.before():
-        answer.close()
-        raise ApiError(fault.status, fault.message)
-    data = await answer
-    if fault and fault.status:
-        raise ApiError(fault.status, fault.message)
-    return data
 
 
 def _authenticate(request: web.Request, tokens: Mapping[str, str]) -> str:
