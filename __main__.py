@@ -9,24 +9,16 @@ from components.cluster import Cluster, ClusterArgs
 from components.compute import Compute, ComputeArgs
 from components.delivery import ArgoCD, ArgoCDArgs
 from components.network import Network, NetworkArgs
+from components.safeguards import Safeguards, SafeguardsArgs
 from config import versions
 from config.growth import machines
 from config.load import installed, load
 
 lab, secrets = load()
 proxmox_api = proxmox.Provider("proxmox", endpoint=lab.proxmox.endpoint, api_token=secrets.proxmox_api_token)
-compute = Compute(
-    "compute",
-    ComputeArgs(
-        nodes=lab.nodes,
-        hypervisors=lab.proxmox,
-        network=lab.networks.nodes,
-        domain=lab.domain,
-        user=lab.ssh.user,
-        protect=lab.protect,
-    ),
-    pulumi.ResourceOptions(providers=[proxmox_api]),
-)
+on_proxmox = pulumi.ResourceOptions(providers=[proxmox_api])
+compute = Compute("compute", ComputeArgs(lab=lab), on_proxmox)
+Safeguards("safeguards", SafeguardsArgs(lab=lab, machine_ids=compute.machine_ids), on_proxmox)
 
 network = lab.firewall and Network("network", NetworkArgs(lab=lab, firewall=lab.firewall))
 cluster = Cluster(

@@ -4,18 +4,22 @@ Only the API is used: no SSH to a hypervisor, no template, no snippet, no guest 
 business of the layers above.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pulumi
 import pulumi_proxmoxve as proxmox
 
-from config.model.infrastructure import Disks, MachineNetwork, Node, Proxmox
+from config.model import Lab
+from config.model.infrastructure import Disks, Node, Proxmox
 from providers.generated import SshKey
 
 # Without any limit the provider reports a difference of this block at each preview; no disk is as fast as this one.
 NO_LIMIT: proxmox.VmLegacyDiskSpeedArgsDict = {"read": 10_000}
+
+# Agents ask the servers for their work.
+START_ORDER = {"server": 1, "agent": 2}
 
 # The oldest level with AVX, which databases ask for; a named level lets machines move between unlike hosts.
 CPU_TYPE = "x86-64-v3"
@@ -23,14 +27,9 @@ CPU_TYPE = "x86-64-v3"
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeArgs:
-    """The machines as the lab describes them, and what they have in common."""
+    """The lab whose machines are made."""
 
-    nodes: Sequence[Node]
-    hypervisors: Proxmox
-    network: MachineNetwork
-    domain: str
-    user: str
-    protect: bool
+    lab: Lab
 
 
 class Compute(pulumi.ComponentResource):
@@ -43,14 +42,15 @@ class Compute(pulumi.ComponentResource):
     def __init__(self, name: str, args: ComputeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the key, the images and the machines."""
         super().__init__("homelab:compute:Compute", name, None, opts)
+        lab = args.lab
         # Without the key nothing can be changed on a machine that exists.
-        self._key = SshKey(f"{name}-key", opts=pulumi.ResourceOptions(parent=self, protect=args.protect))
-        hosts = sorted({node.host for node in args.nodes})
-        images = {host: self._image(f"{name}-image-{host}", args.hypervisors, host) for host in hosts}
-        machines = {node.name: self._machine(args, node, images[node.host]) for node in args.nodes}
+        self._key = SshKey(f"{name}-key", opts=pulumi.ResourceOptions(parent=self, protect=lab.protect))
+        hosts = sorted({node.host for node in lab.nodes})
+        images = {host: self._image(f"{name}-image-{host}", lab.proxmox, host) for host in hosts}
+        machines = {node.name: self._machine(lab, node, images[node.host]) for node in lab.nodes}
         self.machine_ids = {name: machine.id for name, machine in machines.items()}
         # An address is of use only once its machine exists, so it waits for it.
-        self.addresses = {node.name: _after(machines[node.name].id, str(node.address)) for node in args.nodes}
+        self.addresses = {node.name: _after(machines[node.name].id, str(node.address)) for node in lab.nodes}
         self.private_key = pulumi.Output.secret(self._key.private_key)
         outputs = {"machine_ids": self.machine_ids, "addresses": self.addresses, "private_key": self.private_key}
         self.register_outputs(outputs)
@@ -75,13 +75,13 @@ class Compute(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _machine(self, args: ComputeArgs, node: Node, image: proxmox.download.File) -> proxmox.VmLegacy:
-        network = args.network
+    def _machine(self, lab: Lab, node: Node, image: proxmox.download.File) -> proxmox.VmLegacy:
+        network, hypervisors = lab.networks.nodes, lab.proxmox
         card: proxmox.VmLegacyNetworkDeviceArgsDict = {
             "bridge": network.bridge,
             "mac_address": node.mac,
             "model": "virtio",
-            "firewall": False,
+            "firewall": hypervisors.datacenter.firewall_group,
         }
         if network.vlan is not None:
             card["vlan_id"] = network.vlan
@@ -89,11 +89,14 @@ class Compute(pulumi.ComponentResource):
             node.name,
             node_name=node.host,
             vm_id=node.vm_id,
+            # What the token may do to machines ends at the pool.
+            pool_id=hypervisors.pool,
             name=node.name,
             description="Managed by Pulumi: what is changed by hand is changed back.",
             # Proxmox sorts them, and another order would be a difference at each preview.
             tags=sorted(["k3s", node.role]),
             on_boot=True,
+            startup={"order": START_ORDER[node.role]} if hypervisors.datacenter.start_order else None,
             started=True,
             # A cluster node has been drained by the time its machine is deleted, and no agent is there to be asked.
             stop_on_destroy=True,
@@ -107,12 +110,12 @@ class Compute(pulumi.ComponentResource):
             serial_devices=[{"device": "socket"}],
             operating_system={"type": "l26"},
             scsi_hardware="virtio-scsi-single",
-            disks=_disks(args.hypervisors.disks, node.disks, image.id),
+            disks=_disks(hypervisors.disks, node.disks, image.id),
             network_devices=[card],
             initialization={
-                "datastore_id": args.hypervisors.disks,
+                "datastore_id": hypervisors.disks,
                 "interface": "ide2",
-                "dns": {"domain": args.domain, "servers": [str(server) for server in network.dns]},
+                "dns": {"domain": lab.domain, "servers": [str(server) for server in network.dns]},
                 "ip_configs": [
                     {
                         "ipv4": {
@@ -121,11 +124,11 @@ class Compute(pulumi.ComponentResource):
                         }
                     }
                 ],
-                "user_account": {"username": args.user, "keys": [self._key.public_key]},
+                "user_account": {"username": lab.ssh.user, "keys": [self._key.public_key]},
             },
             opts=pulumi.ResourceOptions(
                 parent=self,
-                protect=args.protect,
+                protect=lab.protect,
                 # The VM id, the MAC address and the IP address can belong to one machine only.
                 delete_before_replace=True,
                 # cloud-init reads the account once, and a disk is imported once: neither may replace a running node.
@@ -140,7 +143,8 @@ def _disks(datastore: str, spec: Disks, image: pulumi.Input[str]) -> list[proxmo
     if spec.etcd is not None:
         disks.append(_disk(datastore, "scsi1", spec.etcd))
     if spec.longhorn is not None:
-        disks.append(_disk(datastore, "scsi2", spec.longhorn))
+        # Longhorn takes its volumes to a place of their own; here they would be copied once for each replica.
+        disks.append({**_disk(datastore, "scsi2", spec.longhorn), "backup": False})
     return disks
 
 

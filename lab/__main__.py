@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -20,6 +20,7 @@ from lab.doctor.report import report, wrong
 from lab.hints import Hint
 from lab.initialise import initialise, read_secrets, variable
 from lab.plan import tables
+from lab.proxmox_state import mend, read_again
 from lab.recovery import abandoned_lock, end_orphans, release_lock, settle_interrupted
 from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
 from lab.summary import summarise
@@ -31,6 +32,9 @@ from toolchain import Toolchain, ToolchainError, ensure
 app = typer.Typer(help="Operate a lab.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+# One part of the lab may be waiting for another: each round finds what the one before it could not reach.
+MENDED_AT_MOST: Final = 3
 
 StackName = Annotated[str, typer.Option("--stack", "-s", help="dev is the embedded sandbox; others are real labs.")]
 More = Annotated[list[str] | None, typer.Argument(help="More arguments for Pulumi, after `--`.")]
@@ -61,7 +65,7 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
             chosen = _stack(stack, tools)
             _recover(chosen, tools)
         with step("pulumi up", times):
-            chosen.stream("up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
+            _stream(chosen, "up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
         with step("check", times):
             summary = summarise(chosen, tools)
         console.print()
@@ -147,7 +151,7 @@ def doctor(stack: StackName = SANDBOX_STACK) -> None:
 @app.command()
 def refresh(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
     """Compare the state with what is really there, and take over what differs."""
-    _guarded(lambda: _reachable(stack).stream("refresh", "--yes", "--skip-preview", *(more or ())))
+    _guarded(lambda: _stream(_reachable(stack), "refresh", "--yes", "--skip-preview", *(more or ())))
 
 
 @app.command()
@@ -155,7 +159,14 @@ def destroy(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
     """Destroy everything that the stack provisioned."""
     if stack != SANDBOX_STACK and typer.prompt(f"This destroys a real lab. Type its stack's name, {stack!r}") != stack:
         _fail("not confirmed; nothing was destroyed", f"python -m lab preview --stack {stack}")
-    _guarded(lambda: _reachable(stack).stream("destroy", "--yes", "--skip-preview", *(more or ())))
+
+    def work() -> None:
+        chosen = _reachable(stack)
+        for line in read_again(chosen):
+            console.print(line)
+        _stream(chosen, "destroy", "--yes", "--skip-preview", *(more or ()))
+
+    _guarded(work)
 
 
 @app.command()
@@ -215,8 +226,21 @@ def _recover(stack: Stack, tools: Toolchain) -> None:
             f"    the command that held this stack (pid {pid}) was killed; its lock is released"
             + (f" and {ended} processes that it left are ended" if ended else "")
         )
-    for line in settle_interrupted(stack, tools):
+    for line in (*settle_interrupted(stack, tools), *read_again(stack)):
         console.print(f"    {line}")
+
+
+def _stream(stack: Stack, *command: str) -> None:
+    """Run a command of Pulumi, and again as long as what went wrong can be mended and something of it was."""
+    for _ in range(MENDED_AT_MOST):
+        try:
+            return stack.stream(*command)
+        except StackError as error:
+            if not (lines := mend(stack, error.said)):
+                raise
+            for line in lines:
+                console.print(f"    {line}")
+    return stack.stream(*command)
 
 
 def _guarded(work: Callable[[], None]) -> None:

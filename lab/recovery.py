@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 import psutil
 
 from lab.cluster import cluster_programs
+from lab.proxmox_state import read_targets
 from lab.stack import PROJECT, Stack, StackError
 from toolchain import Toolchain
 
@@ -96,8 +97,7 @@ def _settle_pending(stack: Stack, exported: dict[str, Any], pending: list[dict[s
             to_read.append(urn)
     stack.read("stack", "import", stdin=json.dumps(exported))
     if to_read:
-        targets = [argument for urn in to_read for argument in ("--target", urn)]
-        stack.read("refresh", "--yes", "--skip-preview", "--config-file", str(stack.config_file), *targets)
+        read_targets(stack, to_read)
     return lines
 
 

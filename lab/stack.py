@@ -1,6 +1,7 @@
 """A stack of the program and the environment that Pulumi needs for it."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -23,14 +24,16 @@ from toolchain import Toolchain
 
 PROJECT: Final = "homelab"
 SANDBOX_STACK: Final = "dev"
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class StackError(RuntimeError):
-    """Pulumi failed or cannot be run; `hint` says what to do when that is known."""
+    """Pulumi failed or cannot be run; `hint` says what to do when that is known, `said` is what was passed on."""
 
-    def __init__(self, message: str, hint: Hint | None = None) -> None:
+    def __init__(self, message: str, hint: Hint | None = None, said: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.said = said
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Stack:
                 except KeyboardInterrupt:
                     process.send_signal(signal.SIGINT)
         if process.returncode:
-            raise StackError(f"pulumi {arguments[0]} failed on stack {self.name}", hint_for("".join(lines), self.name))
+            said = COLOUR.sub("", "".join(lines))
+            raise StackError(f"pulumi {arguments[0]} failed on stack {self.name}", hint_for(said, self.name), said)
 
     def read(
         self, *arguments: str, stdin: str | None = None, folder: Path = REPOSITORY, stackless: bool = False

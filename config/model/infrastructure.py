@@ -9,6 +9,11 @@ from config.model.values import Address, AddressRange, Datastore, Label, Mac, Ne
 
 LINUX_USER = r"^[a-z_][a-z0-9_-]{0,31}$"
 SHA512 = r"^[0-9a-f]{128}$"
+# A pool's name is also that of the firewall group, which may have 18 characters, and of the backup job.
+POOL = r"^[a-z][a-z0-9-]{1,17}$"
+# What is common in Proxmox's calendar events: days of the week, then a time of the day.
+_DAY = "(mon|tue|wed|thu|fri|sat|sun)"
+CALENDAR = rf"^({_DAY}((\.\.|,){_DAY})* )?([01]?[0-9]|2[0-3]):[0-5][0-9]$"
 QCOW2 = r"^[A-Za-z0-9][A-Za-z0-9._-]*\.qcow2$"
 # The organisation of Proxmox Server Solutions, whose addresses Proxmox itself gives to machines.
 MAC_PREFIX = "BC:24:11"
@@ -47,6 +52,25 @@ class Overcommit(Section):
     disk: float = Field(default=1.0, ge=1, le=10, description="1 to 10; above 1 a thin pool may run full")
 
 
+class MachineBackups(Section):
+    """A backup job of Proxmox for the lab's machines; disks for volumes are left to the backups of volumes."""
+
+    datastore: Datastore = Field(description="a datastore that allows the content type Backup, best off the hosts")
+    schedule: str = Field(default="02:00", pattern=CALENDAR, description="a time as 02:00, after days as in sat 02:00")
+    keep: int = Field(default=7, ge=1, le=1000, description="how many backups of a machine are kept, 1 or more")
+
+
+class DataCentre(Section):
+    """What asks for rights on the whole of Proxmox: take what you want to give them for."""
+
+    start_order: bool = Field(default=False, description="true: servers start before agents, and stop after them")
+    firewall_group: bool = Field(default=False, description="true: Proxmox lets through to a node only what it serves")
+    backups: MachineBackups | None = None
+    high_availability: bool = Field(
+        default=False, description="true, if all hosts share proxmox.disks: a machine moves when its host fails"
+    )
+
+
 class Proxmox(Section):
     """The Proxmox VE cluster and where machines go on it."""
 
@@ -56,6 +80,12 @@ class Proxmox(Section):
     images: Datastore = Field(default="local", description="a datastore that allows the content type Import")
     disks: Datastore = Field(default="local-lvm", description="a datastore that allows the content type Disk image")
     overcommit: Overcommit = Overcommit()
+    pool: str = Field(
+        default="homelab",
+        pattern=POOL,
+        description="a pool that exists for the lab alone: 2 to 18 characters, as homelab",
+    )
+    datacenter: DataCentre = DataCentre()
 
 
 class Neighbour(Section):

@@ -20,6 +20,7 @@ def machine_rules(parts: Parts) -> Iterator[Fault]:
     yield from _datastores(parts)
     yield from _servers(parts)
     yield from _storage_disks(parts)
+    yield from _high_availability(parts)
 
 
 def _unique(parts: Parts) -> Iterator[Fault]:
@@ -81,6 +82,18 @@ def _servers(parts: Parts) -> Iterator[Fault]:
         if count > most:
             problem = f"{count} of {len(servers)} servers are on host {host}, whose loss would stop the cluster"
             yield Fault("lab.nodes", None, problem, f"put at most {most} on each host, or run a single server")
+
+
+def _high_availability(parts: Parts) -> Iterator[Fault]:
+    if parts.proxmox is None or not parts.proxmox.datacenter.high_availability:
+        return
+    path, hosts = "lab.proxmox.datacenter.high_availability", len(parts.proxmox.hosts)
+    servers = sum(node.role == "server" for node in parts.nodes.values())
+    if hosts == 1:
+        yield Fault(path, None, "has one host, and nowhere to move a machine to", "remove it, or add a host")
+    elif parts.all_nodes and servers > hosts:
+        problem = f"cannot keep {servers} servers apart on {hosts} hosts"
+        yield Fault(path, None, problem, f"have {servers} hosts or fewer servers, or remove it")
 
 
 def _storage_disks(parts: Parts) -> Iterator[Fault]:

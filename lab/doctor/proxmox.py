@@ -33,7 +33,7 @@ async def examine(lab: Lab, token: str, reach: Reach) -> list[Finding]:
     if answer.status_code != httpx.codes.OK:
         return [AREA.wrong("answers", f"status {answer.status_code}: {answer.reason_phrase}", "see that it is Proxmox")]
     version = answer.json()["data"]["version"]
-    parts = await asyncio.gather(_rights(lab, api), _hosts(lab, api), _machines(lab, api))
+    parts = await asyncio.gather(_rights(lab, api), _hosts(lab, api), _machines(lab, api), _whole(lab, api))
     return [AREA.ok("answers", f"version {version}"), AREA.ok("token"), *(one for part in parts for one in part)]
 
 
@@ -110,6 +110,13 @@ async def _equipment(lab: Lab, host: Host, api: _Api) -> list[Finding]:
         _datastore(host, lab.proxmox.images, "import", "Import", by_name),
         _datastore(host, lab.proxmox.disks, "images", "Disk image", by_name),
     ]
+    wanted = lab.proxmox.datacenter
+    if wanted.backups:
+        found.append(_datastore(host, wanted.backups.datastore, "backup", "Backup", by_name))
+    if wanted.high_availability and not by_name.get(lab.proxmox.disks, {}).get("shared"):
+        detail = "is not shared by the hosts: a machine could not follow its disks"
+        step = "set proxmox.disks to a shared datastore, or remove high_availability"
+        found[1] = AREA.wrong(f"{host.name}: datastore {lab.proxmox.disks}", detail, step)
     found += _space(lab, host, by_name.get(lab.proxmox.disks), existing or [])
     bridge = lab.networks.nodes.bridge
     names = sorted(entry["iface"] for entry in bridges or ())
@@ -152,10 +159,34 @@ def _space(lab: Lab, host: Host, entry: Mapping[str, Any] | None, existing: List
 
 async def _machines(lab: Lab, api: _Api) -> list[Finding]:
     """Look for machines of others that have one of the lab's ids: the provider would take them over."""
-    listed: Listing = await api.data("/cluster/resources", type="vm") or []
-    names = {int(entry["vmid"]): str(entry.get("name", "")) for entry in listed}
-    foreign = [node for node in lab.nodes if names.get(node.vm_id, node.name) != node.name]
-    for node in foreign:
-        detail = f"{node.vm_id} is the id of {names[node.vm_id]}"
-        return [AREA.wrong("VM ids", detail, f"give {node.name} another vm_id")]
-    return [AREA.ok("VM ids", f"{sum(node.vm_id in names for node in lab.nodes)} of {len(lab.nodes)} machines exist")]
+    pool = lab.proxmox.pool
+    pools, resources = await asyncio.gather(api.data("/pools"), api.data("/cluster/resources", type="vm"))
+    found = [AREA.ok(f"pool {pool}")]
+    if pool not in {entry["poolid"] for entry in pools or ()}:
+        found = [AREA.wrong(f"pool {pool}", "is not there for the token", f"pveum pool add {pool}")]
+    known = {int(entry["vmid"]): entry for entry in resources or ()}
+    there = [(node, known[node.vm_id]) for node in lab.nodes if node.vm_id in known]
+    for node, entry in there:
+        if (name := entry.get("name", "")) != node.name:
+            step = f"give {node.name} another vm_id"
+            return [*found, AREA.wrong("VM ids", f"{node.vm_id} is the id of {name}", step)]
+        if entry.get("pool") != pool:
+            step = f"pvesh set /pools/{pool} --vms {node.vm_id}, if it is the lab's"
+            return [*found, AREA.wrong("VM ids", f"{node.vm_id}, {name}, is outside of pool {pool}", step)]
+    return [*found, AREA.ok("VM ids", f"{len(there)} of {len(lab.nodes)} machines exist")]
+
+
+async def _whole(lab: Lab, api: _Api) -> list[Finding]:
+    """Look whether Proxmox's firewall runs at all: without it, a group of rules is only written down."""
+    if not lab.proxmox.datacenter.firewall_group:
+        return []
+    options = await api.data("/cluster/firewall/options")
+    if options is None:
+        return [AREA.skipped("firewall", "the token may not read it")]
+    if not int(options.get("enable", 0)):
+        steps = (
+            "let your computer in first: Datacenter, Firewall",
+            "then set Datacenter, Firewall, Options, Firewall: Yes",
+        )
+        return [AREA.wrong("firewall", "is off for the whole of Proxmox", *steps)]
+    return [AREA.ok("firewall", "is on")]

@@ -1,4 +1,4 @@
-"""Who may do what: roles, and which of them users have on which paths (PVE::AccessControl, PVE::RPCEnvironment).
+"""Who may do what: roles, which of them users have on which paths, and pools (PVE::AccessControl, PVE::RPCEnvironment).
 
 A token here is not separated from its user: it may do what the user may.
 """
@@ -43,12 +43,21 @@ class Grant:
 
 
 @dataclass
+class Pool:
+    """Machines that are granted together."""
+
+    comment: str = ""
+    machines: list[int] = field(default_factory=list)
+
+
+@dataclass
 class Access:
-    """The user.cfg of a data centre: roles of its own, and grants."""
+    """The user.cfg of a data centre: roles of its own, grants, and pools."""
 
     users: list[str] = field(default_factory=list)
     roles: dict[str, list[str]] = field(default_factory=dict)
     grants: list[Grant] = field(default_factory=list)
+    pools: dict[str, Pool] = field(default_factory=dict)
 
     @classmethod
     def restored(cls, saved: Mapping[str, Any]) -> Self:
@@ -57,6 +66,7 @@ class Access:
             list(saved["users"]),
             {role: list(privileges) for role, privileges in saved["roles"].items()},
             [Grant(**grant) for grant in saved["grants"]],
+            {name: Pool(**pool) for name, pool in saved["pools"].items()},
         )
 
     def saved(self) -> dict[str, Any]:
@@ -78,19 +88,15 @@ class Access:
     def permissions(self, asking: str, path: str) -> dict[str, bool]:
         """Return the privileges of a user or a user's token on ``path``, each with whether it propagates.
 
-        Roles on a deeper path replace those of the paths above it.
+        Roles on a deeper path replace those of the paths above it. A machine has those on its pool beside its own.
         """
         user = asking.partition("!")[0]
         if user == ADMINISTRATOR:
             return dict.fromkeys(PRIVILEGES, True)
-        roles: dict[str, bool] = {}
-        for level in _levels(path):
-            here = {
-                grant.role: grant.propagate
-                for grant in self.grants
-                if grant.user == user and grant.path == level and (grant.propagate or level == path)
-            }
-            roles = here or roles
+        roles = self._roles(user, path)
+        pool = self.pool_of(path.removeprefix("/vms/"))
+        if path.startswith("/vms/") and pool is not None:
+            roles = {**dict.fromkeys(self._roles(user, f"/pool/{pool}"), False), **roles}
         if "NoAccess" in roles:
             return {}
         found: dict[str, bool] = {}
@@ -99,9 +105,41 @@ class Access:
                 found[privilege] = found.get(privilege, False) or propagate
         return found
 
+    def _roles(self, user: str, path: str) -> dict[str, bool]:
+        roles: dict[str, bool] = {}
+        for level in _levels(path):
+            here = {
+                grant.role: grant.propagate
+                for grant in self.grants
+                if grant.user == user and grant.path == level and (grant.propagate or level == path)
+            }
+            roles = here or roles
+        return roles
+
+    def pool(self, name: str) -> Pool:
+        """Return a pool.
+
+        Raises:
+            RefusedError: there is none of the name.
+        """
+        if name not in self.pools:
+            raise RefusedError(f"pool '{name}' does not exist")
+        return self.pools[name]
+
+    def pool_of(self, vmid: int | str) -> str | None:
+        """Return the name of the pool that a machine is in."""
+        return next((name for name, pool in self.pools.items() if str(vmid) in map(str, pool.machines)), None)
+
+    def forget(self, vmid: int) -> None:
+        """Take a machine that is no more out of its pool, and drop the grants on it."""
+        if (name := self.pool_of(vmid)) is not None:
+            self.pools[name].machines.remove(vmid)
+        self.grants = [grant for grant in self.grants if grant.path != f"/vms/{vmid}"]
+
     def dump(self, asking: str) -> dict[str, dict[str, int]]:
         """Return the permissions on every path that matters, as ``GET /access/permissions`` does."""
-        paths = {*TOP_PATHS, *(grant.path for grant in self.grants)}
+        members = (f"/vms/{vmid}" for pool in self.pools.values() for vmid in pool.machines)
+        paths = {*TOP_PATHS, *(grant.path for grant in self.grants), *members}
         found = {path: self.permissions(asking, path) for path in sorted(paths)}
         return {path: {name: int(on) for name, on in sorted(held.items())} for path, held in found.items() if held}
 
@@ -167,8 +205,10 @@ def _normal(path: str) -> str:
 # What docs/real-lab.md has an operator grant to the program's user.
 OPERATORS_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "HomelabMachines": (
+        "Pool.Audit",
         "VM.Allocate",
         "VM.Audit",
+        "VM.Backup",
         "VM.Config.CDROM",
         "VM.Config.CPU",
         "VM.Config.Cloudinit",
@@ -179,6 +219,7 @@ OPERATORS_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
         "VM.Config.Options",
         "VM.PowerMgmt",
     ),
+    "HomelabReader": ("VM.Audit",),
     "HomelabDisks": ("Datastore.AllocateSpace", "Datastore.Audit"),
     "HomelabImages": (
         "Datastore.Allocate",
@@ -186,24 +227,31 @@ OPERATORS_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
         "Datastore.AllocateTemplate",
         "Datastore.Audit",
     ),
+    "HomelabBackups": ("Datastore.Allocate", "Datastore.Audit"),
+    "HomelabDatacenter": ("Sys.Audit", "Sys.Modify"),
     "HomelabHosts": ("Sys.AccessNetwork", "Sys.Audit"),
     "HomelabBridges": ("SDN.Use",),
 }
 OPERATORS_GRANTS: Final[Mapping[str, str]] = {
-    "/vms": "HomelabMachines",
+    "/": "HomelabDatacenter",
+    "/pool/homelab": "HomelabMachines",
+    "/vms": "HomelabReader",
     "/storage/local-lvm": "HomelabDisks",
     "/storage/local": "HomelabImages",
+    "/storage/backups": "HomelabBackups",
     "/nodes": "HomelabHosts",
     "/sdn/zones/localnetwork": "HomelabBridges",
 }
 PROGRAM: Final = "homelab@pve"
+POOL: Final = "homelab"
 
 
 def as_documented() -> Access:
     """Return the access of a data centre whose operator has followed docs/real-lab.md."""
-    access = Access(users=[PROGRAM])
+    access = Access(users=[PROGRAM], pools={POOL: Pool()})
     for role, privileges in OPERATORS_ROLES.items():
         access.set_role(role, privileges)
     for path, role in OPERATORS_GRANTS.items():
-        access.grant(path, [PROGRAM], [role], propagate=True, remove=False)
+        # What is granted on the whole data centre must not reach down to machines and storages of others.
+        access.grant(path, [PROGRAM], [role], propagate=path != "/", remove=False)
     return access

@@ -11,7 +11,16 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from sandbox.proxmox import routes_access, routes_cluster, routes_guests, routes_storages
+from sandbox.proxmox import (
+    routes_access,
+    routes_backups,
+    routes_cluster,
+    routes_firewall,
+    routes_guests,
+    routes_ha,
+    routes_pools,
+    routes_storages,
+)
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, NotServedError
 from sandbox.proxmox.routing import Call
@@ -19,7 +28,17 @@ from sandbox.proxmox.routing import Call
 logger = logging.getLogger(__name__)
 PREFIX: Final = "/api2/json"
 SCHEME: Final = "PVEAPIToken="
-ROUTES: Final = (*routes_access.ROUTES, *routes_cluster.ROUTES, *routes_storages.ROUTES, *routes_guests.ROUTES)
+_PARTS: Final = (
+    routes_access,
+    routes_backups,
+    routes_cluster,
+    routes_firewall,
+    routes_guests,
+    routes_ha,
+    routes_pools,
+    routes_storages,
+)
+ROUTES: Final = tuple(route for part in _PARTS for route in part.ROUTES)
 
 
 def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Application:

@@ -31,8 +31,8 @@ _RESTART: Final = {"aio", "cache", "discard", "iothread", "queues", "serial", "s
 _MASK: Final = "**********"
 
 
-def digest(config: dict[str, Value]) -> str:
-    """Return what tells one state of a configuration from another."""
+def digest(config: object) -> str:
+    """Return what tells one state of a configuration, or of a list of rules, from another."""
     return hashlib.sha1(json.dumps(config, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 

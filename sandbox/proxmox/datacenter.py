@@ -97,8 +97,13 @@ class Datacenter:
         return next(vmid for vmid in range(FIRST_ID, 10**9) if vmid not in self.state.guests)
 
     def volumes(self, node: str, storage: str | None = None) -> Iterator[Volume]:
-        """Return what is on a host, or on one storage of it."""
-        return (v for v in self.state.volumes if v.node == node and storage in (None, v.storage))
+        """Return what is on a host, or on one storage of it; a shared one has the same on each."""
+        shared = {one.name for one in self.host(node).storages if one.shared}
+        return (
+            volume
+            for volume in self.state.volumes
+            if (volume.node == node or volume.storage in shared) and storage in (None, volume.storage)
+        )
 
     def volumes_by_id(self, node: str) -> dict[str, Volume]:
         """Return what is on a host by volume id."""

@@ -4,6 +4,8 @@ import re
 import time
 import uuid
 
+from sandbox.proxmox.access import denied
+from sandbox.proxmox.availability import drop, sid_of
 from sandbox.proxmox.changes import check_lock, without_secret
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.disks import attach, check_storages, referenced
@@ -40,12 +42,15 @@ async def create(datacenter: Datacenter, node: str, given: dict[str, Value], use
 
 
 def _reserve(datacenter: Datacenter, vmid: int, node: str, lock: str, pool: Value | None) -> Guest:
-    if pool is not None and pool not in datacenter.state.pools:
-        raise RefusedError(f"pool '{pool}' does not exist")
+    access = datacenter.state.access
+    if pool is not None and pool not in access.pools:
+        raise denied(f"pool '{pool}' does not exist")
     if taken := datacenter.state.guests.get(vmid):
         raise RefusedError(f"unable to create VM {vmid} - VM {vmid} already exists on node '{taken.node}'")
-    guest = Guest(vmid, node, lock=lock, pool=None if pool is None else str(pool))
+    guest = Guest(vmid, node, lock=lock)
     datacenter.state.guests[vmid] = guest
+    if pool is not None:
+        access.pools[str(pool)].machines.append(vmid)
     datacenter.save()
     return guest
 
@@ -53,6 +58,7 @@ def _reserve(datacenter: Datacenter, vmid: int, node: str, lock: str, pool: Valu
 def _give_up(datacenter: Datacenter, guest: Guest, made: list[Volume]) -> None:
     for volume in made:
         datacenter.free(volume)
+    datacenter.state.access.forget(guest.vmid)
     del datacenter.state.guests[guest.vmid]
 
 
@@ -143,10 +149,15 @@ async def make_template(datacenter: Datacenter, guest: Guest, user: str) -> str:
     return await datacenter.tasks.run(guest.node, "qmtemplate", str(guest.vmid), user, work)
 
 
-async def destroy(datacenter: Datacenter, guest: Guest, *, unreferenced: bool, user: str) -> str:
-    """Start deleting a machine with its disks; ``unreferenced`` is for those that its configuration does not name."""
+async def destroy(datacenter: Datacenter, guest: Guest, *, unreferenced: bool, purge: bool, user: str) -> str:
+    """Start deleting a machine with its disks; ``unreferenced`` is for those that its configuration does not name.
+
+    ``purge`` takes it out of what the cluster does for it, without which one that is highly available stays.
+    """
 
     def check() -> None:
+        if not purge and sid_of(guest) in datacenter.state.ha_resources:
+            raise RefusedError(f"unable to remove VM {guest.vmid} - used in HA resources and purge parameter not set.")
         if guest.config.get("protection"):
             raise RefusedError(f"can't remove VM {guest.vmid} - protection mode enabled")
 
@@ -164,6 +175,8 @@ async def destroy(datacenter: Datacenter, guest: Guest, *, unreferenced: bool, u
                 if unreferenced or volume.volid in kept:
                     datacenter.free(volume)
                     log(f"Logical volume '{volume.volid}' successfully removed")
+            drop(datacenter, sid_of(guest))
+            datacenter.state.access.forget(guest.vmid)
             datacenter.state.guests.pop(guest.vmid, None)
             datacenter.state.resuming.discard(guest.vmid)
 

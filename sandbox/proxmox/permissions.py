@@ -1,9 +1,10 @@
 """What a change of a machine asks of whoever makes it, option by option (PVE/API2/Qemu.pm, PVE/Storage.pm)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from sandbox.proxmox.access import denied
 from sandbox.proxmox.disks import EMPTY, volume_of
 from sandbox.proxmox.drives import CARDS, NEW_DISK, is_cdrom, is_drive, split_card, split_drive
 from sandbox.proxmox.errors import RefusedError
@@ -38,23 +39,25 @@ _ROOT_ONLY: Final = ("vmgenid", "meta")
 def check_create(call: Call, given: Mapping[str, Value]) -> None:
     """Refuse to make a machine that whoever asks may not make."""
     vmid = int(given["vmid"])
-    path = f"/vms/{vmid}"
-    if "pool" not in given or not call.may(f"/pool/{given['pool']}", "VM.Allocate"):
-        call.check(path, "VM.Allocate")
+    # What is granted on the pool that it is made in holds for it from the start.
+    paths = [*([f"/pool/{given['pool']}"] if "pool" in given else []), f"/vms/{vmid}"]
+    if not any(call.may(path, "VM.Allocate") for path in paths):
+        raise denied()
     _check_storages(call, given, vmid)
     # Its tags are checked only when they change.
-    _check_options(call, path, [name for name in given if name not in ("vmid", "pool", "start", "storage", "tags")])
-    _check_serials(call, path, given)
+    _check_options(call, paths, [name for name in given if name not in ("vmid", "pool", "start", "storage", "tags")])
+    _check_serials(call, paths, given)
     _check_bridges(call, given)
 
 
 def check_update(call: Call, guest: Guest) -> None:
     """Refuse a change of a machine that whoever asks may not make."""
     path = f"/vms/{guest.vmid}"
+    paths = [path]
     given = {name: value for name, value in call.given.items() if name not in ("delete", "digest")}
     gone = [name for name in re.split(r"[,;\s]+", str(call.given.get("delete", ""))) if name]
     _check_storages(call, given, guest.vmid)
-    _check_options(call, path, [*given, *gone])
+    _check_options(call, paths, [*given, *gone])
     for name, value in given.items():
         if is_drive(name):
             _check_drive(call, path, name, str(value))
@@ -63,7 +66,7 @@ def check_update(call: Call, guest: Guest) -> None:
             _check_drive(call, path, name, str(guest.next_config[name]))
         elif name.startswith("unused"):
             call.check(path, "VM.Config.Disk")
-    _check_serials(call, path, {**dict.fromkeys(gone, "socket"), **given})
+    _check_serials(call, paths, {**dict.fromkeys(gone, "socket"), **given})
     _check_bridges(call, given)
 
 
@@ -130,14 +133,20 @@ def _check_volume(call: Call, volid: str, vmid: int | None) -> None:
         call.check(f"/vms/{volume.vmid}", "VM.Config.Disk")
 
 
-def _check_options(call: Call, path: str, names: Iterable[str]) -> None:
+def _check_machine(call: Call, paths: Sequence[str], *privileges: str) -> None:
+    """Ask for one of ``privileges`` on one of ``paths``; a refusal names the last."""
+    if not any(call.may(path, *privileges) for path in paths[:-1]):
+        call.check_any(paths[-1], *privileges)
+
+
+def _check_options(call: Call, paths: Sequence[str], names: Iterable[str]) -> None:
     for name in names:
         if is_drive(name) or name.startswith(("serial", "unused")):
             continue
         if name in CLOUD_INIT or name.startswith("ipconfig"):
-            call.check_any(path, "VM.Config.Cloudinit", "VM.Config.Network")
+            _check_machine(call, paths, "VM.Config.Cloudinit", "VM.Config.Network")
         elif name in _PRIVILEGE:
-            call.check(path, _PRIVILEGE[name])
+            _check_machine(call, paths, _PRIVILEGE[name])
             if name == "startup":
                 call.check("/", "Sys.Modify")
         elif name in _ROOT_ONLY:
@@ -155,12 +164,12 @@ def _check_drive(call: Call, path: str, name: str, value: str) -> None:
         call.check(path, "VM.Config.Disk")
 
 
-def _check_serials(call: Call, path: str, given: Mapping[str, Value]) -> None:
+def _check_serials(call: Call, paths: Sequence[str], given: Mapping[str, Value]) -> None:
     for name, value in given.items():
         if name.startswith("serial"):
             if value != "socket":
                 raise RefusedError(f"only root can set '{name}' config for real devices")
-            call.check(path, "VM.Config.HWType")
+            _check_machine(call, paths, "VM.Config.HWType")
 
 
 def _check_bridges(call: Call, given: Mapping[str, Value]) -> None:

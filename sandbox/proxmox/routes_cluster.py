@@ -1,15 +1,14 @@
-"""Endpoints of the cluster as a whole: version, ids, resources, pools, hosts and their tasks."""
+"""Endpoints of the cluster as a whole: version, ids, resources, hosts and their tasks."""
 
-import re
 import time
 from typing import Final
 
-from sandbox.proxmox.errors import NotServedError, RefusedError
+from sandbox.proxmox.errors import ParameterError
 from sandbox.proxmox.machine import memory_of
-from sandbox.proxmox.options import POOL_ID, VM_ID
+from sandbox.proxmox.options import VM_ID
 from sandbox.proxmox.routes_guests import status
 from sandbox.proxmox.routing import Call, Route, on
-from sandbox.proxmox.schema import Parameter, Value, boolean, choice, each, integer, text
+from sandbox.proxmox.schema import Parameter, Value, choice, integer
 from sandbox.proxmox.state import Guest, Host, Task
 from sandbox.proxmox.storages import summary
 
@@ -25,7 +24,7 @@ async def _next_id(call: Call) -> object:
     if wanted is None:
         return str(call.datacenter.next_id())
     if wanted in call.datacenter.state.guests:
-        raise RefusedError(f"VM {wanted} already exists")
+        raise ParameterError({"vmid": f"VM {wanted} already exists"})
     return str(wanted)
 
 
@@ -33,7 +32,7 @@ async def _resources(call: Call) -> object:
     kind = call.values.get("type")
     found: list[dict[str, Value]] = []
     if kind in (None, "vm"):
-        found += [_guest_resource(call, guest) for guest in _seen_guests(call)]
+        found += [guest_resource(call, guest) for guest in _seen_guests(call)]
     for host in call.datacenter.hosts.values():
         if kind in (None, "node"):
             found.append({**_host_summary(call, host), "id": f"node/{host.name}", "type": "node"})
@@ -47,14 +46,16 @@ def _seen_guests(call: Call) -> list[Guest]:
     return [g for g in call.datacenter.state.guests.values() if call.may(f"/vms/{g.vmid}", "VM.Audit")]
 
 
-def _guest_resource(call: Call, guest: Guest) -> dict[str, Value]:
+def guest_resource(call: Call, guest: Guest) -> dict[str, Value]:
+    """Describe a machine as the lists of the cluster and of a pool do."""
     shown = status(call.datacenter, guest)
     entry: dict[str, Value] = {
         key: shown[key] for key in ("vmid", "name", "status", "maxmem", "maxdisk", "mem", "disk", "cpu", "uptime")
     }
     entry |= {"id": f"qemu/{guest.vmid}", "type": "qemu", "node": guest.node, "template": int(guest.is_template)}
     entry["maxcpu"] = shown["cpus"]
-    for name, value in (("pool", guest.pool), ("lock", guest.lock), ("tags", guest.config.get("tags"))):
+    pool = call.datacenter.state.access.pool_of(guest.vmid)
+    for name, value in (("pool", pool), ("lock", guest.lock), ("tags", guest.config.get("tags"))):
         if value is not None:
             entry[name] = value
     return entry
@@ -69,7 +70,7 @@ def _storage_resource(host: Host, found: dict[str, Value]) -> dict[str, Value]:
         "content": found["content"],
         "plugintype": found["type"],
         "status": "available",
-        "shared": 0,
+        "shared": found["shared"],
         "disk": found["used"],
         "maxdisk": found["total"],
     }
@@ -185,83 +186,11 @@ async def _stop_task(call: Call) -> object:
     return None
 
 
-def _pool(call: Call, poolid: str) -> str:
-    if poolid not in call.datacenter.state.pools:
-        raise RefusedError(f"pool '{poolid}' does not exist")
-    return poolid
-
-
-def _members(call: Call, poolid: str) -> list[dict[str, Value]]:
-    return [_guest_resource(call, guest) for guest in call.datacenter.state.guests.values() if guest.pool == poolid]
-
-
-async def _pools(call: Call) -> object:
-    wanted = call.values.get("poolid")
-    if wanted is None:
-        return [
-            {"poolid": poolid, "comment": comment}
-            for poolid, comment in call.datacenter.state.pools.items()
-            if call.may(f"/pool/{poolid}", "Pool.Audit")
-        ]
-    call.check(f"/pool/{wanted}", "Pool.Audit")
-    poolid = _pool(call, str(wanted))
-    return [{"poolid": poolid, "comment": call.datacenter.state.pools[poolid], "members": _members(call, poolid)}]
-
-
-async def _create_pool(call: Call) -> object:
-    poolid = call.text("poolid")
-    if poolid in call.datacenter.state.pools:
-        raise RefusedError(f"create pool failed: pool '{poolid}' already exists")
-    if "/" in poolid:
-        raise NotServedError("Nested pool")
-    call.datacenter.state.pools[poolid] = str(call.values.get("comment", ""))
-    call.datacenter.save()
-    return None
-
-
-async def _update_pool(call: Call) -> object:
-    poolid = _pool(call, call.text("poolid"))
-    if "comment" in call.values:
-        call.datacenter.state.pools[poolid] = call.text("comment")
-    for vmid in map(int, filter(None, re.split(r"[,;\s]+", str(call.values.get("vms", ""))))):
-        guest = call.datacenter.state.guests.get(vmid)
-        if guest is None:
-            raise RefusedError(f"VM {vmid} does not exist")
-        call.check(f"/vms/{vmid}", "VM.Allocate")
-        if call.values.get("delete"):
-            if guest.pool != poolid:
-                raise RefusedError(f"VM {vmid} is not a pool member")
-            guest.pool = None
-        elif guest.pool not in (None, poolid) and not call.values.get("allow-move"):
-            raise RefusedError(f"VM {vmid} belongs already to pool '{guest.pool}' and cannot be moved")
-        else:
-            guest.pool = poolid
-    call.datacenter.save()
-    return None
-
-
-async def _delete_pool(call: Call) -> object:
-    poolid = _pool(call, call.text("poolid"))
-    if _members(call, poolid):
-        raise RefusedError(f"delete pool failed: pool '{poolid}' is not empty")
-    del call.datacenter.state.pools[poolid]
-    call.datacenter.save()
-    return None
-
-
-_POOL = on("/pool/{poolid}", "Pool.Allocate")
-_ID = {"poolid": Parameter(POOL_ID, required=True)}
-_COMMENT = {"comment": Parameter(text())}
-_MEMBERS = {"vms": Parameter(each(VM_ID)), "delete": Parameter(boolean), "allow-move": Parameter(boolean)}
 ROUTES: Final = (
     Route("GET", "/version", _version),
     Route("GET", "/cluster/nextid", _next_id, {"vmid": Parameter(VM_ID)}),
     Route("GET", "/cluster/resources", _resources, {"type": Parameter(choice("vm", "storage", "node", "sdn"))}),
     Route("GET", "/cluster/status", _cluster_status, needs=on("/", "Sys.Audit")),
-    Route("GET", "/pools", _pools, {"poolid": Parameter(POOL_ID), "type": Parameter(choice("qemu", "lxc", "storage"))}),
-    Route("POST", "/pools", _create_pool, {**_ID, **_COMMENT}, needs=_POOL),
-    Route("PUT", "/pools", _update_pool, {**_ID, **_COMMENT, **_MEMBERS}, needs=_POOL),
-    Route("DELETE", "/pools", _delete_pool, _ID, needs=_POOL),
     Route("GET", "/nodes", _hosts),
     Route("GET", "/nodes/{node}/status", _host_status, needs=on("/nodes/{node}", "Sys.Audit")),
     Route("GET", "/nodes/{node}/network", _bridges, {"type": Parameter(choice("any_bridge"), required=True)}),

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Final
 
-from sandbox.proxmox import changes, guests, permissions, power
+from sandbox.proxmox import availability, changes, guests, permissions, power
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.disks import volume_of
 from sandbox.proxmox.drives import DRIVES
@@ -108,8 +108,8 @@ async def _template(call: Call) -> object:
 
 
 async def _destroy(call: Call) -> object:
-    unreferenced = bool(call.values.get("destroy-unreferenced-disks", 0))
-    return await guests.destroy(call.datacenter, call.guest, unreferenced=unreferenced, user=call.user)
+    unreferenced, purge = (bool(call.values.get(name, 0)) for name in ("destroy-unreferenced-disks", "purge"))
+    return await guests.destroy(call.datacenter, call.guest, unreferenced=unreferenced, purge=purge, user=call.user)
 
 
 async def _rebuild_cloud_init(call: Call) -> object:
@@ -122,19 +122,24 @@ async def _rebuild_cloud_init(call: Call) -> object:
 
 
 async def _current(call: Call) -> object:
-    shown: dict[str, object] = {**status(call.datacenter, call.guest), "ha": {"managed": 0}}
-    return shown
+    guest = call.guest
+    managed = call.datacenter.state.ha_resources.get(availability.sid_of(guest))
+    of_ha: dict[str, Value] = {"managed": 1, "state": managed["state"]} if managed else {"managed": 0}
+    return {**status(call.datacenter, guest), "ha": of_ha}
 
 
 async def _start(call: Call) -> object:
+    availability.request(call.datacenter, call.guest, "started")
     return await power.start(call.datacenter, call.guest, call.user)
 
 
 async def _stop(call: Call) -> object:
+    availability.request(call.datacenter, call.guest, "stopped")
     return await power.stop(call.datacenter, call.guest, "qmstop", call.user)
 
 
 async def _shutdown(call: Call) -> object:
+    availability.request(call.datacenter, call.guest, "stopped")
     return await power.stop(call.datacenter, call.guest, "qmshutdown", call.user)
 
 

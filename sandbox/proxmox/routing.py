@@ -8,11 +8,12 @@ from typing import Final
 from sandbox.proxmox.access import Access, denied
 from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, ParameterError
+from sandbox.proxmox.firewall import GROUP_NAME
 from sandbox.proxmox.options import POOL_ID, STORAGE_ID, VM_ID
-from sandbox.proxmox.schema import Kind, Parameter, Value, check, text
+from sandbox.proxmox.schema import Kind, Parameter, Value, check, integer, text
 from sandbox.proxmox.state import Guest
 
-_IN_PATH: Final[Mapping[str, Kind]] = {
+IN_PATH: Final[Mapping[str, Kind]] = {
     "node": text(
         r"[a-zA-Z0-9]([a-zA-Z0-9\-]*[a-zA-Z0-9])?", "invalid format - value does not look like a valid node name"
     ),
@@ -21,6 +22,10 @@ _IN_PATH: Final[Mapping[str, Kind]] = {
     "poolid": POOL_ID,
     "volume": text(r".+"),
     "roleid": text(r"[A-Za-z0-9.\-_]+"),
+    "group": GROUP_NAME,
+    "pos": integer(0),
+    "sid": text(r"(vm|ct):[1-9][0-9]+|[1-9][0-9]+", "invalid format - value does not look like a valid HA resource"),
+    **dict.fromkeys(("id", "rule"), text(r"(?i)[a-z][a-z0-9_-]+", "invalid format - invalid configuration ID")),
     "upid": text(r"UPID:.+:", "invalid format - unable to parse worker upid"),
 }
 
@@ -133,5 +138,5 @@ class Route:
                 raise ParameterError({name: "duplicate parameter (already defined in URI) with conflicting values!"})
         if self.before:
             self.before(given)
-        known = {**self.parameters, **{name: Parameter(_IN_PATH[name], required=True) for name in in_path}}
+        known = {**self.parameters, **{name: Parameter(IN_PATH[name], required=True) for name in in_path}}
         return check({**given, **in_path}, known)

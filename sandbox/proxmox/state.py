@@ -10,22 +10,26 @@ from sandbox.proxmox.access import Access, as_documented
 from sandbox.proxmox.schema import Value
 
 GIB: Final = 1024**3
-FORMAT: Final = 1
+FORMAT: Final = 2
 INTERRUPTED: Final = "interrupted: the host went down"
+_PLAIN: Final = ("backup_jobs", "ha_resources", "ha_rules")
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A storage of one host, by the content that it takes; capacity in bytes."""
+    """A storage of one host, or the same one of all hosts, by the content that it takes; capacity in bytes."""
 
     name: str
     type: str
     content: tuple[str, ...]
     capacity: int
+    shared: bool = False
 
 
 LOCAL: Final = Storage("local", "dir", ("iso", "vztmpl", "backup", "import", "snippets"), 100 * GIB)
 LOCAL_LVM: Final = Storage("local-lvm", "lvmthin", ("images", "rootdir"), 500 * GIB)
+CEPH: Final = Storage("ceph", "rbd", ("images", "rootdir"), 1500 * GIB, shared=True)
+BACKUPS: Final = Storage("backups", "nfs", ("backup",), 2000 * GIB, shared=True)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Host:
     cpus: int
     memory: int
     bridges: tuple[str, ...] = ("vmbr0",)
-    storages: tuple[Storage, ...] = (LOCAL, LOCAL_LVM)
+    storages: tuple[Storage, ...] = (LOCAL, LOCAL_LVM, CEPH, BACKUPS)
 
 
 @dataclass
@@ -60,9 +64,21 @@ class Volume:
         return f"{self.storage}:{self.name}"
 
 
+Rule = dict[str, Value]
+"""A rule of Proxmox's firewall; its position in its list is all that names it."""
+
+
+@dataclass
+class SecurityGroup:
+    """Rules that machines share."""
+
+    comment: str = ""
+    rules: list[Rule] = field(default_factory=list)
+
+
 @dataclass
 class Guest:
-    """A virtual machine: its configuration, and what waits for its next start."""
+    """A virtual machine: its configuration, what waits for its next start, and its firewall."""
 
     vmid: int
     node: str
@@ -72,7 +88,8 @@ class Guest:
     running: bool = False
     started: float = 0.0
     lock: str | None = None
-    pool: str | None = None
+    firewall: dict[str, Value] = field(default_factory=dict)
+    rules: list[Rule] = field(default_factory=list)
 
     @property
     def next_config(self) -> dict[str, Value]:
@@ -107,10 +124,13 @@ class State:
 
     guests: dict[int, Guest] = field(default_factory=dict)
     volumes: list[Volume] = field(default_factory=list)
-    pools: dict[str, str] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     next_pid: int = 1000
     access: Access = field(default_factory=as_documented)
+    groups: dict[str, SecurityGroup] = field(default_factory=dict)
+    backup_jobs: dict[str, dict[str, Value]] = field(default_factory=dict)
+    ha_resources: dict[str, dict[str, Value]] = field(default_factory=dict)
+    ha_rules: dict[str, dict[str, Value]] = field(default_factory=dict)
     resuming: set[int] = field(default_factory=set)
     """Machines that ran when the hosts went down and have not been started again yet; saved as running."""
 
@@ -148,11 +168,11 @@ class State:
         return cls(
             {guest["vmid"]: Guest(**guest) for guest in saved["guests"]},
             [Volume(**volume) for volume in saved["volumes"]],
-            saved["pools"],
             [Task(**task) for task in saved["tasks"]],
             saved["next_pid"],
-            # Until 2026-11 whoever had a token might do everything.
-            Access.restored(saved["access"]) if "access" in saved else as_documented(),
+            Access.restored(saved["access"]),
+            {name: SecurityGroup(**group) for name, group in saved["groups"].items()},
+            *(saved[name] for name in _PLAIN),
         )
 
     def save(self, path: Path) -> None:
@@ -164,9 +184,10 @@ class State:
                 for guest in self.guests.values()
             ],
             "volumes": [asdict(volume) for volume in self.volumes],
-            "pools": self.pools,
             "tasks": [asdict(task) for task in self.tasks],
             "next_pid": self.next_pid,
             "access": self.access.saved(),
+            "groups": {name: asdict(group) for name, group in self.groups.items()},
+            **{name: getattr(self, name) for name in _PLAIN},
         }
         write_private(path, json.dumps(content, indent=1).encode())

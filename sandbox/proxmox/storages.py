@@ -41,7 +41,7 @@ def summary(datacenter: Datacenter, node: str, storage: Storage) -> dict[str, Va
         "avail": max(storage.capacity - used, 0),
         "used_fraction": used / storage.capacity,
         **dict.fromkeys(("active", "enabled"), 1),
-        "shared": 0,
+        "shared": int(storage.shared),
     }
 
 

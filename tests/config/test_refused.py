@@ -14,6 +14,7 @@ from tests.config.labs import (
     changed,
     of_size,
     production,
+    smallest,
     with_vlans_pools_and_neighbours,
 )
 
@@ -34,6 +35,16 @@ class Bad(NamedTuple):
     good: Callable[[], Data] = production
 
 
+def crowded() -> Data:
+    """Five servers on three hosts: one host may fail, and two servers have to share one."""
+    data = production()
+    for at in (0, 1):
+        own = {"name": f"more-{at}", "vm_id": 900 + at, "address": f"10.20.0.{90 + at}"}
+        data["nodes"].append({**data["nodes"][at], **own})
+    return data
+
+
+BACKUPS, HA = "proxmox.datacenter.backups", "proxmox.datacenter.high_availability"
 BAD = [
     # The lab itself.
     Bad("name", "Home Lab", "name", "is malformed", "a DNS label such as homelab"),
@@ -66,6 +77,14 @@ BAD = [
     Bad("proxmox/image/file_name", "d.iso", "proxmox.image.file_name", "is malformed", "ending in .qcow2"),
     Bad("proxmox/overcommit/cpu", 0.5, "proxmox.overcommit.cpu", "greater than or equal to 1", "1 to 16"),
     Bad("proxmox/overcommit/memory", 3, "proxmox.overcommit.memory", "less than or equal to 2", "may run out"),
+    Bad("proxmox/pool", "Lab", "proxmox.pool", "is malformed", "2 to 18 characters, as homelab"),
+    Bad("proxmox/pool", "a-pool-of-nineteen-", "proxmox.pool", "is malformed", "2 to 18 characters, as homelab"),
+    Bad("proxmox/datacenter/backups/datastore", MISSING, f"{BACKUPS}.datastore", "is missing", "content type Backup"),
+    Bad("proxmox/datacenter/backups/schedule", "daily", f"{BACKUPS}.schedule", "is malformed", "a time as 02:00"),
+    Bad("proxmox/datacenter/backups/schedule", "24:00", f"{BACKUPS}.schedule", "is malformed", "a time as 02:00"),
+    Bad("proxmox/datacenter/backups/keep", 0, f"{BACKUPS}.keep", "greater than or equal to 1", "how many backups"),
+    Bad("proxmox/datacenter", {"high_availability": True}, HA, "has one host, and", "add a host", 0, smallest),
+    Bad("proxmox/datacenter/high_availability", True, HA, "keep 5 servers apart on 3 hosts", "5 hosts", 0, crowded),
     # Networks.
     Bad("networks/nodes/cidr", "10.20.0.5/24", "networks.nodes.cidr", "not a valid IPv4 network", "host bits zero"),
     Bad("networks/nodes/cidr", "fd00:20::/64", "networks.nodes.cidr", "IPv6 is not supported", "an IPv4 network"),

@@ -13,7 +13,9 @@ from time import monotonic, sleep
 from typing import Any
 
 import httpx
+import yaml
 
+from lab.stack import Stack, sandbox_stack
 from sandbox.credentials import Credentials
 from sandbox.settings import REPOSITORY, Settings
 from toolchain import Toolchain, ensure
@@ -138,3 +140,13 @@ def eventually(holds: Callable[[], bool], within: float, what: str) -> None:
     while not holds():
         assert monotonic() < deadline, f"not within {within:.0f} s: {what}"
         sleep(0.5)
+
+
+def changed_stack(lab: TestLab, folder: Path, change: Callable[[Any], None]) -> tuple[Stack, Path]:
+    """The lab's stack, and a copy of its configuration with something changed in the lab."""
+    stack = sandbox_stack(lab.tools, lab.settings)
+    config = yaml.safe_load(stack.config_file.read_text())
+    change(config["config"]["homelab:lab"])
+    copy = folder / "Pulumi.dev.yaml"
+    copy.write_text(yaml.safe_dump(config))
+    return stack, copy

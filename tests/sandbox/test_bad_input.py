@@ -4,15 +4,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from lab.stack import Stack, StackError, sandbox_stack
-from tests.sandbox.lab import TestLab, eventually
+from lab.stack import Stack, StackError
+from tests.sandbox.lab import TestLab, changed_stack, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
 
@@ -87,16 +85,6 @@ def test_a_network_outside_of_loopback_is_refused(lab: TestLab) -> None:
     )
     assert done.returncode == 1
     assert "10.0" in done.stderr
-
-
-def changed_stack(lab: TestLab, folder: Path, change: Callable[[Any], None]) -> tuple[Stack, Path]:
-    """The lab's stack, and a copy of its configuration with something changed in the lab."""
-    stack = sandbox_stack(lab.tools, lab.settings)
-    config = yaml.safe_load(stack.config_file.read_text())
-    change(config["config"]["homelab:lab"])
-    copy = folder / "Pulumi.dev.yaml"
-    copy.write_text(yaml.safe_dump(config))
-    return stack, copy
 
 
 def requests_to_proxmox(lab: TestLab) -> int:

@@ -21,7 +21,13 @@ TOKEN = "homelab@pve!pulumi=11111111-2222-3333-4444-555555555555"
 def test_a_lab_that_is_up_has_nothing_to_mend(provisioned: TestLab) -> None:
     found = provisioned.run("lab", "doctor")
     assert "nothing to mend" in found.output
-    for what in ("rights on /vms", "pve3: bridge vmbr0", "Git repository", f"K3s {versions.K3S}", "k3s-agent-2"):
+    for what in (
+        "rights on /pool/homelab",
+        "pve3: bridge vmbr0",
+        "Git repository",
+        f"K3s {versions.K3S}",
+        "k3s-agent-2",
+    ):
         assert what in found.output
     assert "✗" not in found.output
 
@@ -34,10 +40,13 @@ def test_a_right_that_is_taken_away_is_found_with_the_commands_that_give_it_back
         found = provisioned.run("lab", "doctor", expect=1)
     finally:
         provisioned.proxmox("PUT", role, privs=",".join(held))
-    assert "✗ Proxmox, rights on /vms: VM.PowerMgmt missing" in found.output
-    assert 'pveum role modify HomelabMachines --privs "VM.Allocate VM.Audit VM.PowerMgmt' in found.output
-    assert "pveum acl modify /vms --users homelab@pve --roles HomelabMachines" in found.output
-    assert "1 of 50 checks found something to mend" in found.output
+    assert "✗ Proxmox, rights on /pool/homelab: VM.PowerMgmt missing" in found.output
+    assert (
+        'pveum role modify HomelabMachines --privs "Pool.Audit VM.Allocate VM.Audit VM.Backup VM.PowerMgmt'
+        in found.output
+    )
+    assert "pveum acl modify /pool/homelab --users homelab@pve --roles HomelabMachines" in found.output
+    assert "1 of 57 checks found something to mend" in found.output
     assert "next: make doctor STACK=dev" in found.output
     assert "nothing to mend" in provisioned.run("lab", "doctor").output
 

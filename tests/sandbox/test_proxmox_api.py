@@ -270,7 +270,7 @@ def test_an_id_is_given_once_in_the_whole_cluster(vm: Lab) -> None:
 def test_next_id_is_free_and_a_taken_one_is_refused(vm: Lab) -> None:
     assert vm.get("/cluster/nextid") == "100"
     assert vm.get("/cluster/nextid", vmid="112") == "112"
-    assert vm.refused("GET", "/cluster/nextid", vmid="111") == "VM 111 already exists"
+    assert vm.faults("GET", "/cluster/nextid", vmid="111") == {"vmid": "VM 111 already exists"}
 
 
 def test_a_card_without_a_mac_address_is_given_one_of_proxmox(vm: Lab) -> None:
@@ -495,14 +495,14 @@ def test_resources_name_the_host_of_a_machine(running: Lab) -> None:
     assert found["maxdisk"] == 3 * GIB
     assert "does not exist" in running.refused("GET", "/nodes/pve2/qemu/111/config")
     kinds = [entry["type"] for entry in running.get("/cluster/resources")]
-    assert (kinds.count("node"), kinds.count("storage"), kinds.count("qemu")) == (3, 6, 1)
+    assert (kinds.count("node"), kinds.count("storage"), kinds.count("qemu")) == (3, 12, 1)
 
 
 def test_hosts_and_storages_tell_what_they_have(running: Lab) -> None:
     assert [host["node"] for host in running.get("/nodes")] == ["pve1", "pve2", "pve3"]
     assert running.get("/nodes/pve1/status")["memory"]["used"] == 4 * GIB
     storages = {entry["storage"]: entry for entry in running.get("/nodes/pve1/storage", content="images")}
-    assert list(storages) == ["local-lvm"]
+    assert list(storages) == ["local-lvm", "ceph"]
     disks = sum(running.content().values())
     assert (storages["local-lvm"]["used"], running.get("/nodes/pve1/storage/local-lvm/status")["used"]) == (
         disks,
@@ -512,12 +512,15 @@ def test_hosts_and_storages_tell_what_they_have(running: Lab) -> None:
 
 
 def test_a_pool_holds_machines_and_is_deleted_only_when_empty(vm: Lab) -> None:
-    assert vm.get("/pools") == []
+    assert [pool["poolid"] for pool in vm.get("/pools")] == ["homelab"]
     vm.ok("POST", "/pools", poolid="lab", comment="of the lab")
     assert "already exists" in vm.refused("POST", "/pools", poolid="lab")
     vm.ok("PUT", "/pools?poolid=lab", vms="111")
     assert [member["id"] for member in vm.get("/pools", poolid="lab")[0]["members"]] == ["qemu/111"]
     assert "not empty" in vm.refused("DELETE", "/pools?poolid=lab")
+    assert vm.refused("PUT", "/pools?poolid=homelab", vms="111") == (
+        "VM 111 belongs already to pool 'lab' and cannot be moved"
+    )
     vm.ok("PUT", "/pools?poolid=lab", vms="111", delete="1")
     vm.ok("DELETE", "/pools?poolid=lab")
     assert vm.refused("GET", "/pools", poolid="lab") == "pool 'lab' does not exist"

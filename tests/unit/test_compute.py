@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from components.compute import Compute, ComputeArgs
-from config.model.infrastructure import MachineNetwork, Node, Proxmox
+from config.model import Lab
+from tests.config.labs import Data, smallest
 from tests.harness import Recording, open_strings, record
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
@@ -16,25 +17,18 @@ CHECKSUM = "ab12cd34" + "0" * 120
 COMPUTED = {KEY: {"private_key": "SENTINEL-private", "public_key": "ssh-ed25519 AAAA key"}}
 
 
-def node(name: str, host: str, number: int, **changes: Any) -> Node:
+def node(name: str, host: str, number: int, **changes: Any) -> Data:
     identity = {"name": name, "host": host, "vm_id": 100 + number, "address": f"10.0.0.{number}"}
-    return Node.model_validate({**identity, "role": "server", "mac": f"BC:24:11:00:00:{number}", **changes})
+    return {**identity, "role": "server", "mac": f"BC:24:11:00:00:{number}", **changes}
 
 
-def run(nodes: Sequence[Node] = (), *, vlan: int | None = None, protect: bool = False) -> Recording:
-    three = [node("one", "pve1", 11), node("two", "pve2", 12), node("three", "pve1", 13)]
-    image = {"url": "https://images.test/d.qcow2", "checksum": CHECKSUM, "file_name": "debian.qcow2"}
-    host = {"name": "pve1", "cores": 8, "memory": 16384, "datastores": {"local": 10}}
-    network = {"cidr": "10.0.0.0/24", "gateway": "10.0.0.1", "dns": ["10.0.0.53"], "bridge": "vmbr0", "vlan": vlan}
-    args = ComputeArgs(
-        nodes=nodes or three,
-        hypervisors=Proxmox.model_validate({"endpoint": "https://pve.test", "hosts": [host], "image": image}),
-        network=MachineNetwork.model_validate(network),
-        domain="lab.test",
-        user="debian",
-        protect=protect,
-    )
-    return record(lambda: Compute("compute", args), outputs=COMPUTED)
+def run(nodes: Sequence[Data] = (), *, vlan: int | None = None, protect: bool = False, **datacenter: Any) -> Recording:
+    data = {**smallest(), "domain": "lab.test", "protect": protect}
+    data["nodes"] = nodes or [node("one", "pve1", 11), node("two", "pve2", 12), node("three", "pve1", 13)]
+    data["networks"]["nodes"] |= {"dns": ["10.0.0.53"], "vlan": vlan}
+    data["proxmox"]["image"] |= {"checksum": CHECKSUM, "file_name": "debian.qcow2"}
+    data["proxmox"]["datacenter"] = datacenter
+    return record(lambda: Compute("compute", ComputeArgs(lab=Lab.model_validate(data))), outputs=COMPUTED)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +95,31 @@ def test_every_disk_has_a_limit_since_none_would_differ_at_each_preview() -> Non
 def test_a_new_key_or_image_replaces_no_running_machine(recording: Recording) -> None:
     ignored = list(recording.request(VM, "one").ignoreChanges)
     assert ignored == ["initialization.userAccount", "disks[0].importFrom"]
+
+
+def test_a_machine_is_made_in_the_pool_at_which_the_tokens_rights_end(recording: Recording) -> None:
+    assert recording.inputs(VM, "one")["poolId"] == "homelab"
+
+
+def test_servers_start_before_agents_only_where_the_right_to_order_them_is_given(recording: Recording) -> None:
+    assert "startup" not in recording.inputs(VM, "one")
+    both = run([node("one", "pve1", 11), node("two", "pve1", 12, role="agent")], start_order=True)
+    orders = {name: both.inputs(VM, name)["startup"]["order"] for name in ("one", "two")}
+    assert orders["one"] < orders["two"]
+
+
+def test_a_disk_for_volumes_is_not_in_the_machines_backup_since_each_replica_would_be() -> None:
+    full = run([node("one", "pve1", 11, disks={"system": 40, "etcd": 16, "longhorn": 100})]).inputs(VM, "one")
+    assert {disk["interface"]: disk.get("backup", True) for disk in full["disks"]} == {
+        "scsi0": True,
+        "scsi1": True,
+        "scsi2": False,
+    }
+
+
+def test_a_machines_card_is_behind_the_firewall_once_it_has_rules(recording: Recording) -> None:
+    assert recording.inputs(VM, "one")["networkDevices"][0]["firewall"] is False
+    assert run(firewall_group=True).inputs(VM, "one")["networkDevices"][0]["firewall"] is True
 
 
 def test_a_replaced_machine_gives_up_its_id_and_address_first(recording: Recording) -> None:

@@ -80,8 +80,11 @@ def datacenter() -> dict[str, Answer]:
         {"storage": "local", "content": "iso,import", "enabled": 1, "active": 1, "avail": 90 * GIB},
         {"storage": "local-lvm", "content": "images,rootdir", "enabled": 1, "active": 1, "avail": 500 * GIB},
     ]
+    storages.append({"storage": "backups", "content": "backup", "enabled": 1, "active": 1, "avail": 500 * GIB})
     answers: dict[str, Any] = {
         "/version": {"version": "9.0.11"},
+        "/pools": [{"poolid": "homelab"}],
+        "/cluster/firewall/options": {"enable": 1},
         "/nodes": [{"node": f"pve{n}", "status": "online", "maxcpu": 16, "maxmem": 64 * GIB} for n in (1, 2, 3)],
         "/cluster/resources": [],
     }
@@ -101,7 +104,7 @@ def ask(answers: dict[str, Answer]) -> list[Finding]:
 def test_a_proxmox_that_has_everything_is_well_in_all_respects() -> None:
     findings = ask(datacenter())
     assert wrongs(findings) == []
-    assert of(findings, "rights on /vms").detail == "11 of 11"
+    assert of(findings, "rights on /pool/homelab").detail == "13 of 13"
     assert of(findings, "pve1: room on local-lvm").detail == "64 GiB to be made, 500 GiB free"
     assert of(findings, "VM ids").detail == "0 of 5 machines exist"
 
@@ -127,7 +130,8 @@ def test_a_missing_privilege_is_named_with_its_path_and_the_commands_that_grant_
     finding = of(findings, f"rights on {right.path}")
     assert finding.detail == f"{right.privileges[0]} missing"
     assert f'pveum role modify {right.role} --privs "{" ".join(right.privileges)}"' in finding.steps[0]
-    assert finding.steps[1] == f"pveum acl modify {right.path} --users homelab@pve --roles {right.role}"
+    reach = " --propagate 0" if right.path == "/" else ""
+    assert finding.steps[1] == f"pveum acl modify {right.path} --users homelab@pve --roles {right.role}{reach}"
 
 
 def entry(**changes: Any) -> Callable[[Any], Any]:
@@ -140,9 +144,12 @@ SPOILED = [
     ("/nodes", entry(maxcpu=8), "pve1: cores", "the lab counts on 16, and there are 8"),
     ("/nodes", entry(maxmem=32 * GIB), "pve1: memory", "the lab counts on 65536 MiB, and there are 32768 MiB"),
     ("/nodes/pve1/storage", entry(content="iso"), "pve1: datastore local", "does not take Import"),
-    ("/nodes/pve1/storage", entry(storage="other"), "pve1: datastore local", "is not there for the token; it sees: lo"),
+    ("/nodes/pve1/storage", entry(storage="other"), "pve1: datastore local", "is not there for the token; it sees: ba"),
     ("/nodes/pve1/storage", entry(enabled=0), "pve1: datastore local", "is switched off"),
     ("/nodes/pve1/network", entry(iface="vmbr7"), "pve1: bridge vmbr0", "it sees: vmbr7"),
+    ("/nodes/pve1/storage", lambda data: data[:2], "pve1: datastore backups", "it sees: local, local-lvm"),
+    ("/pools", lambda _: [], "pool homelab", "is not there for the token"),
+    ("/cluster/firewall/options", lambda _: {"policy_in": "DROP"}, "firewall", "is off for the whole of Proxmox"),
     ("/cluster/resources", lambda _: [{"vmid": 112, "name": "nas"}], "VM ids", "112 is the id of nas"),
 ]
 
@@ -159,10 +166,58 @@ def test_what_the_hosts_lack_is_told_with_what_is_there(
     assert of(findings, what).steps
 
 
+def test_a_machine_of_the_lab_that_is_not_in_its_pool_is_found_since_the_token_may_not_touch_it() -> None:
+    machine = {"vmid": 112, "name": "k3s-server-2"}
+    answers = datacenter() | {"/cluster/resources": (200, {"data": [machine]})}
+    assert wrongs(ask(answers)) == ["VM ids"]
+    finding = of(ask(answers), "VM ids")
+    assert finding.detail == "112, k3s-server-2, is outside of pool homelab"
+    assert finding.steps == ("pvesh set /pools/homelab --vms 112, if it is the lab's",)
+    answers["/cluster/resources"] = (200, {"data": [{**machine, "pool": "homelab"}]})
+    assert wrongs(ask(answers)) == []
+
+
+def of_all_proxmox(**parts: Any) -> tuple[str, ...]:
+    asked = rights.rights(lab(changed(development(), "proxmox/datacenter", parts)))
+    return next((right.privileges for right in asked if right.path == "/"), ())
+
+
+def test_each_part_asks_only_for_the_rights_on_all_of_proxmox_that_it_needs() -> None:
+    assert of_all_proxmox() == ()
+    assert of_all_proxmox(start_order=True) == ("Sys.Modify",)
+    assert of_all_proxmox(firewall_group=True) == ("Sys.Audit", "Sys.Modify")
+    assert of_all_proxmox(backups={"datastore": "nas"}) == ("Sys.Audit", "Sys.Modify")
+    assert of_all_proxmox(high_availability=True) == ("Sys.Audit", "Sys.Console")
+
+
+def test_a_backup_of_machines_is_a_right_that_only_a_lab_with_a_backup_job_asks_for() -> None:
+    def held(**parts: Any) -> set[str]:
+        asked = rights.rights(lab(changed(development(), "proxmox/datacenter", parts)))
+        return {f"{right.path} {name}" for right in asked for name in right.privileges}
+
+    more = held(backups={"datastore": "nas"}) - held(start_order=True, firewall_group=True)
+    assert more == {"/pool/homelab VM.Backup", "/storage/nas Datastore.Allocate", "/storage/nas Datastore.Audit"}
+
+
+def test_machines_that_are_to_move_need_disks_that_the_hosts_share() -> None:
+    data = changed(development(), "proxmox/datacenter", {"high_availability": True})
+    answers = datacenter()
+    answers["/access/permissions?path=/"] = (200, {"data": {"/": {"Sys.Audit": 1, "Sys.Console": 1}}})
+
+    def found() -> list[str]:
+        return wrongs(asyncio.run(proxmox.examine(lab(data), "token", FakeReach(answers))))  # type: ignore[arg-type]
+
+    assert found() == [f"pve{number}: datastore local-lvm" for number in (1, 2, 3)]
+    for number in (1, 2, 3):
+        storages = answers[f"/nodes/pve{number}/storage"][1]["data"]  # type: ignore[index]
+        answers[f"/nodes/pve{number}/storage"] = (200, {"data": [{**one, "shared": 1} for one in storages]})
+    assert found() == []
+
+
 def test_disks_that_do_not_fit_any_more_are_told_unless_their_machines_exist() -> None:
     answers = datacenter()
     storages = answers["/nodes/pve1/storage"][1]["data"]  # type: ignore[index]
-    answers["/nodes/pve1/storage"] = (200, {"data": [storages[0], {**storages[1], "avail": 10 * GIB}]})
+    answers["/nodes/pve1/storage"] = (200, {"data": [storages[0], {**storages[1], "avail": 10 * GIB}, storages[2]]})
     assert of(ask(answers), "pve1: room on local-lvm").detail == "64 GiB to be made, 10 GiB free"
     assert wrongs(ask(answers)) == ["pve1: room on local-lvm"]
     answers["/nodes/pve1/qemu"] = (200, {"data": [{"vmid": 111}, {"vmid": 121}]})
