@@ -31,6 +31,8 @@ case "$1 $2" in
     "config set")
         cat >> "$RECORD/stdin"
         sed -i "s/^config:/config:\\n  $4: {secure: v1:cipher}/" "$PULUMI_OPTION_CONFIG_FILE" ;;
+    "stack history")
+        echo "[]" ;;
     "fail "*)
         echo "first line"; echo "error: the stack is currently locked by 1 lock(s)" >&2; exit 255 ;;
     *) echo "$PWD $PULUMI_HOME" ;;
