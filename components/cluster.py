@@ -94,7 +94,8 @@ class Cluster(pulumi.ComponentResource):
                 token=self._token.value,
                 peers=[self._peer(server) for server in self._servers if server.name != node.name],
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            # A node can be replaced on demand, and two cannot have one name.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
 
     def _peer(self, server: Node) -> Peer:

@@ -12,7 +12,7 @@ import pulumi
 from providers import k3s_membership as membership
 from providers import k3s_steps as steps
 from providers.base import Props, changed, is_unknown
-from providers.ssh import Machine, RemoteError, Session, connect
+from providers.ssh import HostKeyError, Machine, RemoteError, Session, connect
 
 BOOT_PATIENCE = 600.0
 CONTACT_PATIENCE = 20.0
@@ -144,6 +144,8 @@ async def delete(props: Props) -> None:
     try:
         async with connect(machine_of(props), patience=CONTACT_PATIENCE) as session:
             await steps.remove(session, spec)
+    except HostKeyError:
+        pulumi.log.info(f"{spec.name}: its machine is gone, and another one has its address; K3s went with it")
     except RemoteError as error:
         message = (
             f"{error}\nIf the machine of {spec.name} is gone for good, forget the node with `pulumi state delete`."

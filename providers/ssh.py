@@ -165,8 +165,9 @@ async def _attempt(machine: Machine) -> asyncssh.SSHClientConnection:
             raise
         message = (
             f"{machine.name}: the machine at {machine.address}:{machine.port} does not show the host key pinned "
-            f"at first contact ({error.reason}). If it was rebuilt on purpose, remove the node's resource with "
-            "`pulumi state delete` and run `pulumi up`; if it was not, someone else answers there."
+            f"at first contact ({error.reason}). If it was made anew, replace the node: "
+            f"`python -m lab up --stack <stack> -- --replace '**Node::{machine.name}'`; if it was not, someone else "
+            "answers there."
         )
         raise HostKeyError(message) from error
 

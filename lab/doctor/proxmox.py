@@ -33,7 +33,7 @@ async def examine(lab: Lab, token: str, reach: Reach) -> list[Finding]:
     if answer.status_code != httpx.codes.OK:
         return [AREA.wrong("answers", f"status {answer.status_code}: {answer.reason_phrase}", "see that it is Proxmox")]
     version = answer.json()["data"]["version"]
-    parts = await asyncio.gather(_rights(lab, api), _hosts(lab, api), _machines(lab, api), _whole(lab, api))
+    parts = await asyncio.gather(_rights(lab, api), _hosts(lab, api), _machines(lab, api), _firewall(lab, api))
     return [AREA.ok("answers", f"version {version}"), AREA.ok("token"), *(one for part in parts for one in part)]
 
 
@@ -176,8 +176,8 @@ async def _machines(lab: Lab, api: _Api) -> list[Finding]:
     return [*found, AREA.ok("VM ids", f"{len(there)} of {len(lab.nodes)} machines exist")]
 
 
-async def _whole(lab: Lab, api: _Api) -> list[Finding]:
-    """Look whether Proxmox's firewall runs at all: without it, a group of rules is only written down."""
+async def _firewall(lab: Lab, api: _Api) -> list[Finding]:
+    """Look whether Proxmox's firewall runs at all, and in front of each machine that exists."""
     if not lab.proxmox.datacenter.firewall_group:
         return []
     options = await api.data("/cluster/firewall/options")
@@ -189,4 +189,16 @@ async def _whole(lab: Lab, api: _Api) -> list[Finding]:
             "then set Datacenter, Firewall, Options, Firewall: Yes",
         )
         return [AREA.wrong("firewall", "is off for the whole of Proxmox", *steps)]
-    return [AREA.ok("firewall", "is on")]
+    return [AREA.ok("firewall", "is on"), *await _open_machines(lab, api)]
+
+
+async def _open_machines(lab: Lab, api: _Api) -> list[Finding]:
+    """Find machines without a firewall: one that was made again has none, which the provider does not see."""
+    existing = {int(entry["vmid"]) for entry in await api.data("/cluster/resources", type="vm") or ()}
+    paths = {f"/nodes/{one.host}/qemu/{one.vm_id}/firewall/options": one for one in lab.nodes if one.vm_id in existing}
+    answers = await asyncio.gather(*(api.data(path) for path in paths))
+    return [
+        AREA.wrong(f"firewall of {node.name}", "is off", f"on a host: pvesh set {path} --enable 1 --policy_in DROP")
+        for (path, node), found in zip(paths.items(), answers, strict=True)
+        if found is not None and not int(found.get("enable", 0))
+    ]

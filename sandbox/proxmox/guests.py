@@ -176,6 +176,7 @@ async def destroy(datacenter: Datacenter, guest: Guest, *, unreferenced: bool, p
                     datacenter.free(volume)
                     log(f"Logical volume '{volume.volid}' successfully removed")
             drop(datacenter, sid_of(guest))
+            datacenter.state.firewalls.pop(guest.vmid, None)
             datacenter.state.access.forget(guest.vmid)
             datacenter.state.guests.pop(guest.vmid, None)
             datacenter.state.resuming.discard(guest.vmid)

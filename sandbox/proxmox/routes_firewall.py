@@ -10,7 +10,7 @@ from sandbox.proxmox.errors import ParameterError, RefusedError
 from sandbox.proxmox.firewall import Place
 from sandbox.proxmox.routing import Call, Needs, Route, on
 from sandbox.proxmox.schema import Parameter, Value, integer, text
-from sandbox.proxmox.state import Rule, SecurityGroup
+from sandbox.proxmox.state import GuestFirewall, Rule, SecurityGroup
 
 # Whether Proxmox's firewall runs at all is for the operator to say; this one has said so.
 DATACENTER_OPTIONS: Final = {"enable": 1, "policy_in": "ACCEPT"}
@@ -50,8 +50,8 @@ async def _create_group(call: Call) -> object:
         if name in groups and name != before:
             raise ParameterError({"group": f"Security group '{name}' does already exist"})
         groups[name] = groups.pop(before)
-        for guest in call.datacenter.state.guests.values():
-            for rule in guest.rules:
+        for kept in call.datacenter.state.firewalls.values():
+            for rule in kept.rules:
                 if rule["type"] == "group" and rule["action"] == before:
                     rule["action"] = name
     if "comment" in call.values:
@@ -68,19 +68,24 @@ async def _delete_group(call: Call) -> object:
     return None
 
 
+def _firewall(call: Call) -> GuestFirewall:
+    """Return the firewall of a machine, which a host keeps without looking whether there is the machine."""
+    return call.datacenter.state.firewalls.setdefault(int(call.values["vmid"]), GuestFirewall())
+
+
 async def _options(call: Call) -> object:
-    options = call.guest.firewall
+    options = _firewall(call).options
     return {**options, "digest": digest(options)}
 
 
 async def _set_options(call: Call) -> object:
-    guest = call.guest
+    options = _firewall(call).options
     given = {name: value for name, value in call.given.items() if name in firewall.OPTIONS}
     for name in _gone(call):
         if name not in firewall.OPTIONS:
             raise ParameterError({"delete": f"no such option '{name}'"})
-        guest.firewall.pop(name, None)
-    guest.firewall |= given
+        options.pop(name, None)
+    options |= given
     call.datacenter.save()
     return None
 
@@ -160,5 +165,5 @@ ROUTES: Final = (
         {**firewall.OPTIONS, "delete": Parameter(text()), "digest": _DIGEST},
         needs=_CONFIGURE,
     ),
-    *_rules("vm", f"{_GUEST}/rules", lambda call: call.guest.rules, _READ, _CONFIGURE),
+    *_rules("vm", f"{_GUEST}/rules", lambda call: _firewall(call).rules, _READ, _CONFIGURE),
 )

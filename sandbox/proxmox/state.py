@@ -77,8 +77,16 @@ class SecurityGroup:
 
 
 @dataclass
+class GuestFirewall:
+    """The firewall of a machine. It has a file of its own, which may be there without the machine."""
+
+    options: dict[str, Value] = field(default_factory=dict)
+    rules: list[Rule] = field(default_factory=list)
+
+
+@dataclass
 class Guest:
-    """A virtual machine: its configuration, what waits for its next start, and its firewall."""
+    """A virtual machine: its configuration, and what waits for its next start."""
 
     vmid: int
     node: str
@@ -88,8 +96,6 @@ class Guest:
     running: bool = False
     started: float = 0.0
     lock: str | None = None
-    firewall: dict[str, Value] = field(default_factory=dict)
-    rules: list[Rule] = field(default_factory=list)
 
     @property
     def next_config(self) -> dict[str, Value]:
@@ -128,6 +134,7 @@ class State:
     next_pid: int = 1000
     access: Access = field(default_factory=as_documented)
     groups: dict[str, SecurityGroup] = field(default_factory=dict)
+    firewalls: dict[int, GuestFirewall] = field(default_factory=dict)
     backup_jobs: dict[str, dict[str, Value]] = field(default_factory=dict)
     ha_resources: dict[str, dict[str, Value]] = field(default_factory=dict)
     ha_rules: dict[str, dict[str, Value]] = field(default_factory=dict)
@@ -172,6 +179,7 @@ class State:
             saved["next_pid"],
             Access.restored(saved["access"]),
             {name: SecurityGroup(**group) for name, group in saved["groups"].items()},
+            {int(vmid): GuestFirewall(**kept) for vmid, kept in saved["firewalls"].items()},
             *(saved[name] for name in _PLAIN),
         )
 
@@ -188,6 +196,7 @@ class State:
             "next_pid": self.next_pid,
             "access": self.access.saved(),
             "groups": {name: asdict(group) for name, group in self.groups.items()},
+            "firewalls": {str(vmid): asdict(kept) for vmid, kept in self.firewalls.items()},
             **{name: getattr(self, name) for name in _PLAIN},
         }
         write_private(path, json.dumps(content, indent=1).encode())

@@ -103,6 +103,9 @@ class TestLab:
     def machines(self) -> list[dict[str, Any]]:
         return list(self.proxmox("GET", "/cluster/resources?type=vm"))
 
+    def power(self, vmid: int) -> str:
+        return next(str(machine["status"]) for machine in self.machines() if machine["vmid"] == vmid)
+
     def kubectl(self, *arguments: str) -> Any:
         done = subprocess.run(
             [

@@ -46,7 +46,7 @@ def test_a_right_that_is_taken_away_is_found_with_the_commands_that_give_it_back
         in found.output
     )
     assert "pveum acl modify /pool/homelab --users homelab@pve --roles HomelabMachines" in found.output
-    assert "1 of 57 checks found something to mend" in found.output
+    assert "1 of 58 checks found something to mend" in found.output
     assert "next: make doctor STACK=dev" in found.output
     assert "nothing to mend" in provisioned.run("lab", "doctor").output
 

@@ -58,6 +58,29 @@ def test_what_was_deleted_by_hand_is_made_again(provisioned: TestLab) -> None:
     provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
 
 
+def test_a_machine_that_was_deleted_by_hand_is_made_again_and_its_node_joins_anew(provisioned: TestLab) -> None:
+    provisioned.proxmox("POST", "/nodes/pve2/qemu/122/status/stop")
+    eventually(lambda: provisioned.power(122) == "stopped", 10, "122 is off")
+    provisioned.proxmox("DELETE", "/nodes/pve2/qemu/122?purge=1")
+    (image,) = provisioned.proxmox("GET", "/nodes/pve2/storage/local/content")
+    provisioned.proxmox("DELETE", f"/nodes/pve2/storage/local/content/{image['volid']}")
+
+    missing = provisioned.run("lab", "up", "--", "--refresh", expect=1)
+    assert "k3s-agent-2: no SSH session" in missing.output
+    made = provisioned.run("lab", "up", expect=1)
+    assert "+ 2 created" in made.output
+    assert "only 4 of 5 nodes are Ready" in made.output
+    # The new machine is another one by its key, which is for a person to confirm.
+    told = provisioned.run("lab", "doctor", expect=1).output
+    assert "does not show the host key pinned" in told
+    assert "pvesh set /nodes/pve2/qemu/122/firewall/options --enable 1 --policy_in DROP" in told
+    done = provisioned.run("lab", "up", "--", "--replace", "**Node::k3s-agent-2")
+    assert "5 of 5 nodes Ready" in done.output
+    provisioned.proxmox("PUT", "/nodes/pve2/qemu/122/firewall/options", enable=1, policy_in="DROP")
+    assert "nothing to mend" in provisioned.run("lab", "doctor").output
+    provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+
+
 def test_a_machine_gets_more_memory_in_place_and_its_node_comes_back(provisioned: TestLab, tmp_path: Path) -> None:
     before = provisioned.proxmox("GET", f"{AGENT}/config")
     stack, copy = changed_stack(provisioned, tmp_path, lambda lab: lab["nodes"][3].update(memory=9216))

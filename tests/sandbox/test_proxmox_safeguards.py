@@ -129,6 +129,13 @@ def test_a_machines_firewall_goes_with_the_machine_and_outlives_a_power_cut(lab:
     assert lab.get(f"{GUEST}/firewall/rules") == []
 
 
+def test_a_host_keeps_a_firewall_without_asking_whether_there_is_the_machine(lab: Lab) -> None:
+    place = "/nodes/pve1/qemu/999/firewall"
+    assert set(lab.get(f"{place}/options")) == {"digest"}
+    rule(lab, f"{place}/rules", comment="early")
+    assert comments(lab, f"{place}/rules") == ["early"]
+
+
 # --- backup jobs
 
 

@@ -177,6 +177,18 @@ def test_a_machine_of_the_lab_that_is_not_in_its_pool_is_found_since_the_token_m
     assert wrongs(ask(answers)) == []
 
 
+def test_a_machine_without_a_firewall_in_front_of_it_is_named_with_the_command_that_puts_one_there() -> None:
+    machines = [{"vmid": node.vm_id, "name": node.name, "pool": "homelab"} for node in lab().nodes[:2]]
+    options = "/nodes/pve{0}/qemu/11{0}/firewall/options"
+    answers = datacenter() | {"/cluster/resources": (200, {"data": machines})}
+    answers |= {options.format(number): (200, {"data": {"enable": 1}}) for number in (1, 2)}
+    assert wrongs(ask(answers)) == []
+    answers[options.format(2)] = (200, {"data": {"policy_in": "DROP"}})
+    assert wrongs(ask(answers)) == ["firewall of k3s-server-2"]
+    (step,) = of(ask(answers), "firewall of k3s-server-2").steps
+    assert step == f"on a host: pvesh set {options.format(2)} --enable 1 --policy_in DROP"
+
+
 def of_all_proxmox(**parts: Any) -> tuple[str, ...]:
     asked = rights.rights(lab(changed(development(), "proxmox/datacenter", parts)))
     return next((right.privileges for right in asked if right.path == "/"), ())

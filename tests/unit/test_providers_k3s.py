@@ -219,16 +219,26 @@ def test_a_machine_with_another_host_key_than_at_first_contact_is_refused(boot: 
     assert len(machine.commands) == told
 
 
-def test_an_update_and_a_deletion_hold_to_the_pinned_key_too(boot: Boot) -> None:
+def test_an_update_holds_to_the_pinned_key_too_and_a_deletion_asks_nothing_of_a_stranger(boot: Boot) -> None:
     machine = boot()
     outs = create(props(machine))
     stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
     told = len(machine.commands)
     with pytest.raises(ssh.HostKeyError):
         K3sNodeProvider().update("server-1", {**outs, "host_key": stranger}, props(machine, version="v1.34.4+k3s1"))
-    with pytest.raises(ssh.HostKeyError):
-        K3sNodeProvider().delete("server-1", {**outs, "host_key": stranger})
+    K3sNodeProvider().delete("server-1", {**outs, "host_key": stranger})
     assert len(machine.commands) == told
+
+
+def test_a_node_whose_machine_was_made_anew_leaves_the_cluster_that_knew_it(boot: Boot) -> None:
+    cluster = FakeCluster()
+    first, second = boot(1, cluster), boot(2, cluster)
+    create(props(first))
+    outs = create(props(second, "server-2", config={"node-name": "server-2", "server": "x"}, peers=[peer(first)]))
+    stranger = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    K3sNodeProvider().delete("server-2", {**outs, "host_key": stranger})
+    assert first.ran("delete node server-2") == 1
+    assert second.files[BINARY]
 
 
 def test_an_unreachable_machine_is_never_taken_for_a_deleted_one(boot: Boot, loop: Loop) -> None:
