@@ -4,11 +4,12 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import pulumi_proxmoxve as proxmox
 
-from components.apps import App, AppArgs
+from components.apps import KINDS, App, AppArgs
 from components.cluster import Cluster, ClusterArgs
 from components.compute import Compute, ComputeArgs
 from components.delivery import ArgoCD, ArgoCDArgs
 from components.network import Network, NetworkArgs
+from components.projects import Project, ProjectArgs
 from components.safeguards import Safeguards, SafeguardsArgs
 from config import versions
 from config.growth import machines
@@ -45,12 +46,17 @@ argocd = ArgoCD(
     ArgoCDArgs(chart_repository=git.argocd_charts, chart_version=versions.ARGOCD_CHART, version=versions.ARGOCD),
     in_cluster,
 )
+fence = ProjectArgs(
+    argocd_namespace=argocd.namespace, repositories=[git.repository], namespaces=list(lab.applications), kinds=KINDS
+)
+project = Project("applications", fence, in_cluster)
 apps = {
     name: App(
         name,
         AppArgs(
             application=application,
             argocd_namespace=argocd.namespace,
+            project=project.project,
             repository=git.repository,
             revision=git.revision,
         ),

@@ -10,6 +10,14 @@ from components.delivery import ApplicationArgs, GitSource, Overlay
 from config.model import Application
 from config.workloads import Requests
 
+# What the manifests below gitops/ are made of. No Secret: those come from the program. Nothing that grants rights.
+KINDS = {
+    "": ["Service", "ServiceAccount"],
+    "apps": ["Deployment"],
+    "networking.k8s.io": ["NetworkPolicy"],
+    "policy": ["PodDisruptionBudget"],
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AppArgs:
@@ -17,6 +25,7 @@ class AppArgs:
 
     application: Application
     argocd_namespace: pulumi.Input[str]
+    project: pulumi.Input[str]
     repository: str
     revision: str
 
@@ -52,7 +61,9 @@ class App(pulumi.ComponentResource):
         source = GitSource(repository=args.repository, revision=args.revision, path=f"gitops/{name}", overlay=overlay)
         delivered = Delivered(
             name,
-            ApplicationArgs(argocd_namespace=args.argocd_namespace, namespace=self.namespace, source=source),
+            ApplicationArgs(
+                argocd_namespace=args.argocd_namespace, project=args.project, namespace=self.namespace, source=source
+            ),
             opts=child,
         )
         self.application = delivered.application

@@ -12,6 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.projects import IN_CLUSTER
 from config.workloads import ARGOCD, Requests
 from providers.generated import GeneratedToken
 
@@ -165,9 +166,13 @@ class ChartSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplicationArgs:
-    """What to deliver and where to; `argocd_namespace` must be an output of `ArgoCD`, which has to outlive this."""
+    """What to deliver and where to, within which project.
+
+    `argocd_namespace` must be an output of `ArgoCD`, and `project` one of `Project`: both have to outlive this.
+    """
 
     argocd_namespace: pulumi.Input[str]
+    project: pulumi.Input[str]
     namespace: pulumi.Input[str]
     source: GitSource | ChartSource
 
@@ -191,13 +196,18 @@ class Application(pulumi.ComponentResource):
                 "annotations": {"pulumi.com/waitFor": DELIVERED},
             },
             spec={
-                "project": "default",
+                "project": args.project,
                 "source": args.source.spec(),
-                "destination": {"server": "https://kubernetes.default.svc", "namespace": args.namespace},
+                "destination": {"server": IN_CLUSTER, "namespace": args.namespace},
                 "syncPolicy": {
                     "automated": {"prune": True, "selfHeal": True},
                     "syncOptions": ["ServerSideApply=true"],
-                    "retry": {"limit": 5, "backoff": {"duration": "5s", "factor": 2, "maxDuration": "3m"}},
+                    "retry": {
+                        "limit": 5,
+                        # What was mended in Git meanwhile is what the next try takes.
+                        "refresh": True,
+                        "backoff": {"duration": "5s", "factor": 2, "maxDuration": "3m"},
+                    },
                 },
             },
             opts=pulumi.ResourceOptions(

@@ -14,6 +14,7 @@ from rich.console import Console
 from config.faults import LabError
 from config.rules import read_lab
 from config.secrets import SecretKey
+from lab.applications import why_not
 from lab.configuration import lab_data
 from lab.doctor.examination import examine
 from lab.doctor.report import report, wrong
@@ -65,7 +66,7 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
             chosen = _stack(stack, tools)
             _recover(chosen, tools)
         with step("pulumi up", times):
-            _stream(chosen, "up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
+            _provision(chosen, tools, *(more or ()))
         with step("check", times):
             summary = summarise(chosen, tools)
         console.print()
@@ -228,6 +229,16 @@ def _recover(stack: Stack, tools: Toolchain) -> None:
         )
     for line in (*settle_interrupted(stack, tools), *read_again(stack)):
         console.print(f"    {line}")
+
+
+def _provision(stack: Stack, tools: Toolchain, *more: str) -> None:
+    try:
+        _stream(stack, "up", "--yes", "--skip-preview", "--suppress-outputs", *more)
+    except StackError:
+        # Pulumi tells only that it waited in vain.
+        for line in why_not(stack, tools):
+            errors.print(line, markup=False)
+        raise
 
 
 def _stream(stack: Stack, *command: str) -> None:

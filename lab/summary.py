@@ -8,8 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
-from lab.cluster import Run, cluster_programs
-from lab.stack import Stack, StackError
+from lab.applications import WELL, applications, listed, standing, told
+from lab.cluster import cluster_programs
+from lab.stack import Stack
 from toolchain import Toolchain
 
 
@@ -42,22 +43,20 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
     kinds = Counter(resource["type"] for resource in deployment.get("resources", ()))
     hosts = {r["inputs"].get("nodeName") for r in deployment["resources"] if r["type"].endswith(":VmLegacy")}
     with cluster_programs(tools, outputs["kubeconfig"]) as run:
-        nodes = _get(run, "nodes")
-        applications = _get(run, "applications.argoproj.io", "--namespace", "argocd")
+        nodes = listed(run, "nodes")
+        delivered = applications(run)
     ready = [node for node in nodes if _is_ready(node)]
     missing = sorted(outputs["nodes"].keys() - {node["metadata"]["name"] for node in nodes})
     versions = sorted({node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes})
-    well = {a["metadata"]["name"]: _standing(a) for a in applications}
-    healthy = [name for name, standing in well.items() if standing == "Synced, Healthy"]
     problems = [f"only {len(ready)} of {len(nodes)} nodes are Ready"] if len(ready) < len(nodes) else []
     problems += [f"node {name} is not in the cluster" for name in missing]
-    problems += [f"application {name} is {standing}" for name, standing in well.items() if name not in healthy]
+    problems += [told(one) for one in delivered if standing(one) != WELL]
     return Summary(
         layers={
             "Infrastructure": f"{kinds['proxmoxve:index/vmLegacy:VmLegacy']} machines on {len(hosts)} hosts",
             "Platform": f"{len(ready)} of {len(nodes)} nodes Ready, {', '.join(versions)}",
-            "Services": f"Argo CD with {len(applications)} application{'s' if len(applications) != 1 else ''}",
-            "Applications": ", ".join(f"{name} {standing}" for name, standing in well.items()) or "none",
+            "Services": f"Argo CD with {len(delivered)} application{'s' if len(delivered) != 1 else ''}",
+            "Applications": ", ".join(f"{one['metadata']['name']} {standing(one)}" for one in delivered) or "none",
         },
         addresses={
             "Kubernetes": outputs["api_url"],
@@ -70,16 +69,3 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
 def _is_ready(node: dict[str, Any]) -> bool:
     conditions = node["status"].get("conditions", ())
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
-def _standing(application: dict[str, Any]) -> str:
-    status = application.get("status", {})
-    sync, health = status.get("sync", {}).get("status"), status.get("health", {}).get("status")
-    return f"{sync or 'not synced'}, {health or 'health unknown'}"
-
-
-def _get(run: Run, *what: str) -> list[dict[str, Any]]:
-    done = run("kubectl", "get", *what, "--output=json", "--request-timeout=20s")
-    if done.returncode:
-        raise StackError(f"the cluster does not answer: {done.stderr.strip()}")
-    return list(json.loads(done.stdout)["items"])

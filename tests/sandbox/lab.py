@@ -107,19 +107,14 @@ class TestLab:
         return next(str(machine["status"]) for machine in self.machines() if machine["vmid"] == vmid)
 
     def kubectl(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [
-                str(self.tools.executable("kubectl")),
-                f"--kubeconfig={self.settings.root / 'cluster' / 'admin.kubeconfig'}",
-                *arguments,
-                "--output=json",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return json.loads(self.kubectl_says(*arguments, "--output=json"))
+
+    def kubectl_says(self, *arguments: str) -> str:
+        kubeconfig = f"--kubeconfig={self.settings.root / 'cluster' / 'admin.kubeconfig'}"
+        command = [str(self.tools.executable("kubectl")), *arguments, kubeconfig]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return done.stdout + done.stderr
 
     def ready(self) -> dict[str, str]:
         """The status of the condition Ready, by node; empty while the API does not answer."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.apps import App, AppArgs
+from components.apps import KINDS, App, AppArgs
 from config.model import Application
 from tests.harness import Recording, record
 
@@ -21,6 +21,7 @@ def recording() -> Recording:
     args = AppArgs(
         application=Application(image="ghcr.io/example/hub:1.2.3", replicas=3, cpu=70, memory=200),
         argocd_namespace="argocd",
+        project="applications",
         repository="https://git.test/lab.git",
         revision="main",
     )
@@ -37,6 +38,13 @@ def manifests() -> dict[tuple[str, str], dict[str, Any]]:
 @pytest.fixture(scope="module")
 def pod(manifests: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
     return dict(manifests["Deployment", "hub"]["spec"]["template"])
+
+
+def test_the_project_allows_the_kinds_that_the_manifests_are_made_of_and_no_others() -> None:
+    files = [file for file in FOLDER.parent.rglob("*.yaml") if file.name != "kustomization.yaml"]
+    found = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    used = {(one["apiVersion"].rpartition("/")[0].removesuffix("v1"), one["kind"]) for one in found}
+    assert {(group, kind) for group, kinds in KINDS.items() for kind in kinds} == used
 
 
 def test_the_namespace_admits_restricted_pods_only(recording: Recording) -> None:

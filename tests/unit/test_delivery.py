@@ -15,6 +15,7 @@ from components.delivery import (
     Overlay,
     resources,
 )
+from components.projects import Project, ProjectArgs
 from config import versions
 from config.workloads import ARGOCD, Requests
 from tests.harness import Recording, record
@@ -22,6 +23,7 @@ from tests.harness import Recording, record
 RELEASE = "kubernetes:helm.sh/v3:Release"
 SECRET = "kubernetes:core/v1:Secret"
 NAMESPACE = "kubernetes:core/v1:Namespace"
+PROJECT = "kubernetes:argoproj.io/v1alpha1:AppProject"
 APPLICATION = "kubernetes:argoproj.io/v1alpha1:Application"
 COMPUTED = {"pulumi-python:dynamic/generated:Token": {"value": "SENTINEL-redis"}}
 OVERLAY = Overlay(name="hub", image="example/hub:1", replicas=2, requests=Requests(cpu=50, memory=64))
@@ -29,11 +31,19 @@ GIT = GitSource(repository="https://git.test/lab.git", revision="main", path="gi
 
 
 def program() -> None:
-    args = ArgoCDArgs(
+    of_charts = ArgoCDArgs(
         chart_repository="https://charts.test", chart_version=versions.ARGOCD_CHART, version=versions.ARGOCD
     )
-    argocd = ArgoCD("argocd", args)
-    Application("hub", ApplicationArgs(argocd_namespace=argocd.namespace, namespace="hub", source=GIT))
+    argocd = ArgoCD("argocd", of_charts)
+    fence = ProjectArgs(
+        argocd_namespace=argocd.namespace,
+        repositories=["https://git.test/lab.git"],
+        namespaces=["hub", "parquet-api"],
+        kinds={"": ["Service"], "apps": ["Deployment", "StatefulSet"]},
+    )
+    project = Project("applications", fence).project
+    args = ApplicationArgs(argocd_namespace=argocd.namespace, project=project, namespace="hub", source=GIT)
+    Application("hub", args)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +97,28 @@ def test_the_namespace_admits_no_privileged_pod(recording: Recording) -> None:
     assert labels == {"pod-security.kubernetes.io/enforce": "baseline"}
 
 
+def test_a_project_allows_its_repositories_namespaces_and_kinds_and_nothing_of_the_cluster(
+    recording: Recording,
+) -> None:
+    spec = recording.inputs(PROJECT)["spec"]
+    assert spec["sourceRepos"] == ["https://git.test/lab.git"]
+    assert [one["namespace"] for one in spec["destinations"]] == ["hub", "parquet-api"]
+    server = recording.inputs(APPLICATION)["spec"]["destination"]["server"]
+    assert {one["server"] for one in spec["destinations"]} == {server}
+    assert spec["clusterResourceWhitelist"] == []
+    assert [(one["group"], one["kind"]) for one in spec["namespaceResourceWhitelist"]] == [
+        ("", "Service"),
+        ("apps", "Deployment"),
+        ("apps", "StatefulSet"),
+    ]
+
+
+def test_an_application_lives_only_while_its_project_does(recording: Recording) -> None:
+    assert recording.inputs(APPLICATION)["spec"]["project"] == "applications"
+    needed = recording.request(APPLICATION).propertyDependencies["spec"].urns
+    assert recording.urn_of(PROJECT) in needed
+
+
 def test_an_application_waits_until_it_is_synced_and_healthy(recording: Recording) -> None:
     annotation = recording.inputs(APPLICATION)["metadata"]["annotations"]["pulumi.com/waitFor"]
     assert json.loads(annotation) == [
@@ -126,7 +158,9 @@ def test_a_chart_gets_its_values_as_an_object() -> None:
     source = ChartSource(repository="https://charts.test", chart="thing", version="1.2.3", values={"replicas": 2})
 
     def chart() -> None:
-        Application("thing", ApplicationArgs(argocd_namespace="argocd", namespace="thing", source=source))
+        Application(
+            "thing", ApplicationArgs(argocd_namespace="argocd", project="all", namespace="thing", source=source)
+        )
 
     assert record(chart).inputs(APPLICATION)["spec"]["source"] == {
         "repoURL": "https://charts.test",
@@ -144,6 +178,6 @@ def test_both_components_hand_on_what_the_next_layer_needs(recording: Recording)
 def test_output_values_reach_the_destination() -> None:
     def run() -> None:
         namespace = pulumi.Output.from_input("hub")
-        Application("hub", ApplicationArgs(argocd_namespace="argocd", namespace=namespace, source=GIT))
+        Application("hub", ApplicationArgs(argocd_namespace="argocd", project="all", namespace=namespace, source=GIT))
 
     assert record(run).inputs(APPLICATION)["spec"]["destination"]["namespace"] == "hub"

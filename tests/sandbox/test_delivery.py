@@ -1,0 +1,113 @@
+"""What Git has is what runs: a commit arrives without Pulumi, a change by hand is undone, too much is refused."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.applications import WELL, standing, told
+from sandbox.mirror.git import snapshot
+from sandbox.settings import REPOSITORY
+from tests.sandbox.lab import TestLab, eventually
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+
+NOT_ALLOWED = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: everything}
+rules: [{apiGroups: ["*"], resources: ["*"], verbs: ["*"]}]
+"""
+SECOND = """\
+apiVersion: v1
+kind: Service
+metadata: {name: second}
+spec: {ports: [{port: 80}]}
+"""
+FOLDERS = sorted(path.name for path in (REPOSITORY / "gitops").iterdir())
+Commit = Callable[..., None]
+
+
+@pytest.fixture
+def commit(provisioned: TestLab, tmp_path: Path) -> Iterator[Commit]:
+    """Commit gitops/ with files added to Hub's folder, and have Argo CD look at it now and not within a minute."""
+
+    def publish(source: Path) -> None:
+        asyncio.run(snapshot(provisioned.settings.root / "homelab.git", source, "gitops"))
+        now = ("argocd.argoproj.io/refresh=normal", "--overwrite", "--namespace=argocd")
+        provisioned.kubectl("annotate", "applications.argoproj.io", "hub", *now)
+
+    def changed(**files: str) -> None:
+        copy = tmp_path / "changed"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(REPOSITORY / "gitops", copy / "gitops")
+        folder = copy / "gitops" / "hub"
+        for name, content in files.items():
+            (folder / f"{name}.yaml").write_text(content)
+        listed = (folder / "kustomization.yaml").read_text()
+        (folder / "kustomization.yaml").write_text(listed + "".join(f"  - {name}.yaml\n" for name in files))
+        publish(copy)
+
+    yield changed
+    publish(REPOSITORY)
+    eventually(lambda: standing(application(provisioned)) == WELL, 120, "hub is Synced and Healthy again")
+
+
+def application(lab: TestLab) -> Any:
+    return lab.kubectl("get", "applications.argoproj.io", "hub", "--namespace=argocd")
+
+
+def names(lab: TestLab, kind: str) -> set[str]:
+    return {one["metadata"]["name"] for one in lab.kubectl("get", kind, "--namespace=hub")["items"]}
+
+
+def test_a_commit_arrives_without_pulumi_and_what_git_drops_is_pruned(provisioned: TestLab, commit: Commit) -> None:
+    commit(second=SECOND)
+    eventually(lambda: names(provisioned, "services") == {"hub", "second"}, 60, "the second service is there")
+    commit()
+    eventually(lambda: names(provisioned, "services") == {"hub"}, 60, "the second service is gone")
+    provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+
+
+def test_a_deployment_that_is_deleted_by_hand_comes_back(provisioned: TestLab) -> None:
+    def uid() -> str:
+        found = provisioned.kubectl("get", "deployments", "--namespace=hub")["items"]
+        return str(found[0]["metadata"]["uid"]) if found else ""
+
+    before = uid()
+    provisioned.kubectl_says("delete", "deployment", "hub", "--namespace=hub")
+    eventually(lambda: uid() not in ("", before), 60, "there is another deployment")
+    eventually(lambda: standing(application(provisioned)) == WELL, 60, "hub is Synced and Healthy")
+
+
+def test_what_the_project_does_not_allow_is_refused_and_it_is_told_why(provisioned: TestLab, commit: Commit) -> None:
+    commit(second=SECOND, role=NOT_ALLOWED)
+    refused = "ClusterRole everything: resource rbac.authorization.k8s.io:ClusterRole is not permitted in project"
+    eventually(lambda: refused in told(application(provisioned)), 60, "Argo CD has refused the role")
+    assert told(application(provisioned)).startswith("application hub is OutOfSync, ")
+    roles = provisioned.kubectl("get", "clusterroles")["items"]
+    assert "everything" not in {one["metadata"]["name"] for one in roles}
+    assert names(provisioned, "services") == {"hub"}, "a sync that is refused in part is not carried out in part"
+
+
+def test_a_folder_that_cannot_be_read_is_told_with_what_is_wrong_in_it(provisioned: TestLab, commit: Commit) -> None:
+    commit(broken="apiVersion: v1\nkind: Service\nmetadata: {name: [}\n")
+    eventually(lambda: "broken.yaml" in told(application(provisioned)), 60, "Argo CD cannot read the folder")
+    assert told(application(provisioned)).startswith("application hub is Unknown, Healthy: ")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_api_server_takes_every_manifest_and_none_breaks_the_restricted_profile(
+    provisioned: TestLab, folder: str
+) -> None:
+    said = provisioned.kubectl_says(
+        *("apply", f"--kustomize={REPOSITORY / 'gitops' / folder}", f"--namespace={folder}"),
+        *("--server-side", "--force-conflicts", "--dry-run=server"),
+    )
+    assert "deployment.apps/" in said
+    assert "would violate PodSecurity" not in said
+    labels = provisioned.kubectl("get", "namespace", folder)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == labels["pod-security.kubernetes.io/warn"] == "restricted"
