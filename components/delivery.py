@@ -106,10 +106,13 @@ def _values(args: ArgoCDArgs) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay:
-    """What Git leaves open of the Deployment ``name``, whose container has the same name, and the image `app`."""
+    """What the lab decides of the Deployment ``name``, whose container has the same name, and of the image `app`.
+
+    Without an ``image`` it is the one that Git names.
+    """
 
     name: str
-    image: str
+    image: str | None
     replicas: int
     requests: Requests
 
@@ -124,7 +127,7 @@ class Overlay:
         }
         target = {"kind": "Deployment", "name": self.name}
         return {
-            "images": [f"app={self.image}"],
+            **({"images": [f"app={self.image}"]} if self.image else {}),
             "replicas": [{"name": self.name, "count": self.replicas}],
             "patches": [{"target": target, "patch": json.dumps(deployment)}],
         }

@@ -26,8 +26,11 @@ Memory = Annotated[int, Field(ge=16, le=1_048_576, description="memory in MiB th
 class Application(Section):
     """One application of the lab's own, whose manifests are in the folder of gitops/ of the same name."""
 
-    image: str = Field(
-        pattern=IMAGE, description="an image with a tag that never moves, as ghcr.io/owner/name followed by :1.2.3"
+    image: str | None = Field(
+        default=None,
+        pattern=IMAGE,
+        description="an image with a tag that never moves, as ghcr.io/owner/name followed by :1.2.3; "
+        "or no key for the one in gitops/",
     )
     replicas: int = Field(default=2, ge=1, le=100, description="pods, 1 to 100; each on a node of its own")
     cpu: int = Field(default=50, ge=1, le=128_000, description="thousandths of a CPU core that a pod asks for")

@@ -43,8 +43,9 @@ def _namespaces(parts: Parts) -> Iterator[Fault]:
 
 def _images(parts: Parts) -> Iterator[Fault]:
     for name, application in parts.applications.items():
-        image = application.image.rpartition("/")[2]
-        tag = image.partition(":")[2]
+        if application.image is None:
+            continue
+        tag = application.image.rpartition("/")[2].partition(":")[2]
         fix = "name a version, as in ghcr.io/owner/name:1.2.3, or a digest"
         path = f"lab.applications.{name}.image"
         if not tag:

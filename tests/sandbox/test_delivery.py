@@ -1,6 +1,7 @@
 """What Git has is what runs: a commit arrives without Pulumi, a change by hand is undone, too much is refused."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,15 +41,15 @@ def commit(provisioned: TestLab, tmp_path: Path) -> Iterator[Commit]:
         now = ("argocd.argoproj.io/refresh=normal", "--overwrite", "--namespace=argocd")
         provisioned.kubectl("annotate", "applications.argoproj.io", "hub", *now)
 
-    def changed(**files: str) -> None:
+    def changed(tag: str | None = None, **files: str) -> None:
         copy = tmp_path / "changed"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(REPOSITORY / "gitops", copy / "gitops")
         folder = copy / "gitops" / "hub"
         for name, content in files.items():
             (folder / f"{name}.yaml").write_text(content)
-        listed = (folder / "kustomization.yaml").read_text()
-        (folder / "kustomization.yaml").write_text(listed + "".join(f"  - {name}.yaml\n" for name in files))
+        text = (folder / "kustomization.yaml").read_text() + "".join(f"  - {name}.yaml\n" for name in files)
+        (folder / "kustomization.yaml").write_text(re.sub("newTag: .*", f"newTag: {tag}", text) if tag else text)
         publish(copy)
 
     yield changed
@@ -70,6 +71,16 @@ def test_a_commit_arrives_without_pulumi_and_what_git_drops_is_pruned(provisione
     commit()
     eventually(lambda: names(provisioned, "services") == {"hub"}, 60, "the second service is gone")
     provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
+
+
+def test_a_commit_brings_another_image_to_the_pods(provisioned: TestLab, commit: Commit) -> None:
+    def images() -> set[str]:
+        pods = provisioned.kubectl("get", "pods", "--namespace=hub")["items"]
+        return {one["spec"]["containers"][0]["image"].rpartition(":")[2] for one in pods}
+
+    assert images() == {"6.9.2"}
+    commit(tag="other")
+    eventually(lambda: images() == {"other"}, 60, "every pod has the new image, and no other pod is left")
 
 
 def test_a_deployment_that_is_deleted_by_hand_comes_back(provisioned: TestLab) -> None:

@@ -82,6 +82,18 @@ def test_what_the_lab_decides_is_laid_over_the_manifests(recording: Recording) -
     }
 
 
+def test_without_an_image_of_its_own_the_lab_takes_the_one_that_git_names() -> None:
+    args = AppArgs(
+        application=Application(),
+        argocd_namespace="argocd",
+        project="all",
+        repository="https://git.test/a",
+        revision="b",
+    )
+    spec = record(lambda: App("hub", args)).inputs(APPLICATION)["spec"]
+    assert "images" not in spec["source"]["kustomize"]
+
+
 def test_an_application_that_had_a_type_of_its_own_is_the_same_resource(recording: Recording) -> None:
     aliases = recording.request("homelab:apps:App").aliases
     assert [alias.spec.type for alias in aliases] == ["homelab:apps:Hub"]
