@@ -77,6 +77,11 @@ class Compute(pulumi.ComponentResource):
 
     def _machine(self, lab: Lab, node: Node, image: proxmox.download.File) -> proxmox.VmLegacy:
         network, hypervisors = lab.networks.nodes, lab.proxmox
+        # cloud-init reads the account once, and a disk is imported once: neither may replace a running node.
+        ignored = ["initialization.userAccount", "disks[0].importFrom"]
+        if hypervisors.datacenter.high_availability:
+            # On another host than the lab says, the provider would make the machine anew: it stays where it was moved.
+            ignored.append("nodeName")
         card: proxmox.VmLegacyNetworkDeviceArgsDict = {
             "bridge": network.bridge,
             "mac_address": node.mac,
@@ -131,8 +136,7 @@ class Compute(pulumi.ComponentResource):
                 protect=lab.protect,
                 # The VM id, the MAC address and the IP address can belong to one machine only.
                 delete_before_replace=True,
-                # cloud-init reads the account once, and a disk is imported once: neither may replace a running node.
-                ignore_changes=["initialization.userAccount", "disks[0].importFrom"],
+                ignore_changes=ignored,
             ),
         )
 

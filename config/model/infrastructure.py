@@ -67,7 +67,9 @@ class DataCentre(Section):
     firewall_group: bool = Field(default=False, description="true: Proxmox lets through to a node only what it serves")
     backups: MachineBackups | None = None
     high_availability: bool = Field(
-        default=False, description="true, if all hosts share proxmox.disks: a machine moves when its host fails"
+        default=False,
+        description="true, if all hosts share proxmox.disks: a machine moves when its host fails, "
+        "and `host` of its node is only where it is made",
     )
 
 

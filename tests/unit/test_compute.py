@@ -97,6 +97,11 @@ def test_a_new_key_or_image_replaces_no_running_machine(recording: Recording) ->
     assert ignored == ["initialization.userAccount", "disks[0].importFrom"]
 
 
+def test_a_machine_that_the_hosts_may_move_is_not_made_anew_where_it_was_before() -> None:
+    ignored = list(run(high_availability=True).request(VM, "one").ignoreChanges)
+    assert ignored == ["initialization.userAccount", "disks[0].importFrom", "nodeName"]
+
+
 def test_a_machine_is_made_in_the_pool_at_which_the_tokens_rights_end(recording: Recording) -> None:
     assert recording.inputs(VM, "one")["poolId"] == "homelab"
 
