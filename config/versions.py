@@ -1,4 +1,4 @@
-"""Every version that the program, the sandbox and the toolchain take from others, and nothing else.
+"""Every version that is taken from others, and nothing else.
 
 Renovate reads the marker above each pin. A pin that it must not or cannot raise says why instead, `held`; one that is
 held with another is looked at again whenever that one moves.
@@ -15,7 +15,7 @@ K3S: Final = "v1.34.3+k3s1"
 # renovate: datasource=helm depName=argo-cd registryUrl=https://argoproj.github.io/argo-helm
 ARGOCD_CHART: Final = "9.3.7"
 
-# The tag of the image, and the tool: the sandbox runs the Argo CD that the chart is told to run.
+# The tag of the image, and of the tool.
 # renovate: datasource=github-releases depName=argoproj/argo-cd
 ARGOCD: Final = "v3.2.11"
 
@@ -59,7 +59,7 @@ PROXMOXVE_PLUGIN: Final = "8.3.0"
 # held with PROXMOXVE_PLUGIN 8.3.0: the Terraform provider that it wraps
 PROXMOXVE_PROVIDER: Final = "0.111.1"
 
-# What K3s is made from, in the sandbox's control plane.
+# What K3s is made from.
 # renovate: datasource=github-releases depName=kubernetes/kubernetes
 KUBERNETES: Final = "1.34.3"
 

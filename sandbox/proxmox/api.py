@@ -28,17 +28,16 @@ from sandbox.proxmox.routing import Call
 logger = logging.getLogger(__name__)
 PREFIX: Final = "/api2/json"
 SCHEME: Final = "PVEAPIToken="
-_PARTS: Final = (
-    routes_access,
-    routes_backups,
-    routes_cluster,
-    routes_firewall,
-    routes_guests,
-    routes_ha,
-    routes_pools,
-    routes_storages,
+ROUTES: Final = (
+    *routes_access.ROUTES,
+    *routes_backups.ROUTES,
+    *routes_cluster.ROUTES,
+    *routes_firewall.ROUTES,
+    *routes_guests.ROUTES,
+    *routes_ha.ROUTES,
+    *routes_pools.ROUTES,
+    *routes_storages.ROUTES,
 )
-ROUTES: Final = tuple(route for part in _PARTS for route in part.ROUTES)
 
 
 def application(datacenter: Datacenter, tokens: Mapping[str, str]) -> web.Application:

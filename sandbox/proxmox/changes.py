@@ -11,7 +11,7 @@ from sandbox.proxmox.disks import attach, check_storages, detach, volume_of
 from sandbox.proxmox.drives import CARDS, format_size, is_cdrom, is_drive, join_drive, parse_size, split_drive
 from sandbox.proxmox.errors import ApiError, ParameterError, RefusedError
 from sandbox.proxmox.options import CLOUD_INIT, OPTIONS, SECRET
-from sandbox.proxmox.schema import InvalidError, Value
+from sandbox.proxmox.schema import InvalidError, Value, entries
 from sandbox.proxmox.state import Guest, Volume
 from sandbox.proxmox.tasks import Log
 
@@ -58,7 +58,7 @@ def without_secret(given: dict[str, Value]) -> dict[str, Value]:
 
 def update(datacenter: Datacenter, guest: Guest, given: dict[str, Value]) -> None:
     """Change the configuration; what a running machine can't take waits for its next start."""
-    unset = [name for name in re.split(r"[,;\s]+", str(given.pop("delete", ""))) if name]
+    unset = entries(str(given.pop("delete", "")))
     expected = given.pop("digest", None)
     check_lock(guest)
     if expected is not None and expected != digest(guest.next_config):

@@ -16,6 +16,7 @@ from sandbox.proxmox.schema import (
     boolean,
     choice,
     each,
+    entries,
     integer,
     number,
     properties,
@@ -115,7 +116,7 @@ def _ssh_keys(_: str, given: str) -> Value:
 
 def _tags(_: str, given: str) -> Value:
     """Tags are kept once each, in lower case and in order, as a data centre with default settings does."""
-    found = [tag for tag in re.split(r"[,;\s]+", given) if tag]
+    found = entries(given)
     for tag in found:
         if not re.fullmatch(r"(?i)[a-z0-9_][a-z0-9_\-+.]*", tag):
             raise InvalidError("invalid format - invalid characters in tag")

@@ -1,6 +1,5 @@
 """What a change of a machine asks of whoever makes it, option by option (PVE/API2/Qemu.pm, PVE/Storage.pm)."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -55,7 +54,7 @@ def check_update(call: Call, guest: Guest) -> None:
     path = f"/vms/{guest.vmid}"
     paths = [path]
     given = {name: value for name, value in call.given.items() if name not in ("delete", "digest")}
-    gone = [name for name in re.split(r"[,;\s]+", str(call.given.get("delete", ""))) if name]
+    gone = call.listed("delete")
     _check_storages(call, given, guest.vmid)
     _check_options(call, paths, [*given, *gone])
     for name, value in given.items():

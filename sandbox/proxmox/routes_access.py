@@ -1,6 +1,5 @@
 """Endpoints of access control: what a token may do, and the roles and grants that decide it."""
 
-import re
 from typing import Final
 
 from sandbox.proxmox.errors import NotServedError, RefusedError
@@ -46,7 +45,7 @@ async def _update_role(call: Call) -> object:
 
 
 def _set_role(call: Call, role: str, kept: "frozenset[str] | list[str] | tuple[()]") -> None:
-    call.datacenter.state.access.set_role(role, [*kept, *_list(call, "privs")])
+    call.datacenter.state.access.set_role(role, [*kept, *call.listed("privs")])
     call.datacenter.save()
 
 
@@ -63,17 +62,13 @@ async def _change_grants(call: Call) -> object:
         raise NotServedError("Grants to groups and tokens")
     call.datacenter.state.access.grant(
         call.text("path"),
-        _list(call, "users"),
-        _list(call, "roles"),
+        call.listed("users"),
+        call.listed("roles"),
         propagate=bool(call.values.get("propagate", 1)),
         remove=bool(call.values.get("delete", 0)),
     )
     call.datacenter.save()
     return None
-
-
-def _list(call: Call, name: str) -> list[str]:
-    return [part for part in re.split(r"[,;\s]+", str(call.values.get(name, ""))) if part]
 
 
 _TEXT: Final = Parameter(text())

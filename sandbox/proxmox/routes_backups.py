@@ -1,6 +1,5 @@
 """Endpoints of backup jobs (PVE::API2::Backup). None is ever run here: what a job would do is for a real host."""
 
-import re
 from typing import Final
 
 from sandbox.proxmox.access import denied
@@ -67,7 +66,7 @@ async def _update(call: Call) -> object:
     if name not in jobs:
         raise RefusedError("no such vzdump job")
     call.check(f"/storage/{jobs[name].get('storage', 'local')}", "Datastore.Allocate")
-    gone = [option for option in re.split(r"[,;\s]+", str(call.values.get("delete", ""))) if option]
+    gone = call.listed("delete")
     if unknown := [option for option in gone if option not in _JOB]:
         raise ParameterError({"delete": f"unknown option '{unknown[0]}'"})
     jobs[name] = {option: value for option, value in {**jobs[name], **given}.items() if option not in gone}
@@ -122,7 +121,6 @@ _JOB: Final = {
 _ID: Final = {
     "id": Parameter(text(r"(?i)[a-z][a-z0-9_-]+", "invalid format - invalid configuration ID"), required=True)
 }
-_REQUIRED: Final = {"schedule": Parameter(_SCHEDULE, required=True)}
 _AUDIT: Final = on("/", "Sys.Audit")
 _MODIFY: Final = on("/", "Sys.Modify")
 ROUTES: Final = (

@@ -1,6 +1,5 @@
 """Endpoints of Proxmox's firewall: security groups, and the options and rules of machines (PVE::API2::Firewall)."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -81,17 +80,13 @@ async def _options(call: Call) -> object:
 async def _set_options(call: Call) -> object:
     options = _firewall(call).options
     given = {name: value for name, value in call.given.items() if name in firewall.OPTIONS}
-    for name in _gone(call):
+    for name in call.listed("delete"):
         if name not in firewall.OPTIONS:
             raise ParameterError({"delete": f"no such option '{name}'"})
         options.pop(name, None)
     options |= given
     call.datacenter.save()
     return None
-
-
-def _gone(call: Call) -> list[str]:
-    return [name for name in re.split(r"[,;\s]+", str(call.values.get("delete", ""))) if name]
 
 
 def _rules(place: Place, path: str, find: Callable[[Call], list[Rule]], read: Needs, write: Needs) -> Iterator[Route]:
@@ -123,7 +118,7 @@ def _rules(place: Place, path: str, find: Callable[[Call], list[Rule]], read: Ne
             # A place is one in the list as it was, in which the rule still had its own.
             rules.insert(target - 1 if target > position else target, rule)
         else:
-            rules[position] = firewall.changed(rule, call.given, _gone(call), place)
+            rules[position] = firewall.changed(rule, call.given, call.listed("delete"), place)
         call.datacenter.save()
         return None
 

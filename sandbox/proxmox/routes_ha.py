@@ -1,6 +1,5 @@
 """Endpoints of the HA manager: resources and resource affinity (PVE::API2::HA::Resources, PVE::API2::HA::Rules)."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -119,7 +118,7 @@ async def _delete_rule(call: Call) -> object:
 
 
 def _delete_options(call: Call, config: dict[str, Value], options: tuple[str, ...]) -> None:
-    for name in filter(None, re.split(r"[,;\s]+", str(call.values.get("delete", "")))):
+    for name in call.listed("delete"):
         if name not in options:
             raise ParameterError({"delete": f"no such option '{name}'"})
         config.pop(name, None)

@@ -1,6 +1,5 @@
 """Endpoints of pools: machines that are granted together (PVE::API2::Pool)."""
 
-import re
 from typing import Final
 
 from sandbox.proxmox.access import Pool
@@ -42,7 +41,7 @@ async def _update(call: Call) -> object:
     pool = access.pool(poolid)
     if "comment" in call.values:
         pool.comment = call.text("comment")
-    for vmid in map(int, filter(None, re.split(r"[,;\s]+", str(call.values.get("vms", ""))))):
+    for vmid in map(int, call.listed("vms")):
         if vmid not in call.datacenter.state.guests:
             raise RefusedError(f"VM {vmid} does not exist")
         call.check(f"/vms/{vmid}", "VM.Allocate")

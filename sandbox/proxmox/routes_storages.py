@@ -1,6 +1,5 @@
 """Endpoints of a host's storage."""
 
-import re
 from typing import Final
 
 from sandbox.proxmox import storages
@@ -15,7 +14,7 @@ CONTENT: Final = ("images", "rootdir", "vztmpl", "iso", "backup", "snippets", "i
 
 
 async def _listing(call: Call) -> object:
-    wanted = set(filter(None, re.split(r"[,;\s]+", str(call.values.get("content", "")))))
+    wanted = set(call.listed("content"))
     name = call.values.get("storage")
     if name is not None:
         call.datacenter.storage(call.node, str(name))

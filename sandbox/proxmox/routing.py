@@ -10,7 +10,7 @@ from sandbox.proxmox.datacenter import Datacenter
 from sandbox.proxmox.errors import ApiError, ParameterError
 from sandbox.proxmox.firewall import GROUP_NAME
 from sandbox.proxmox.options import POOL_ID, STORAGE_ID, VM_ID
-from sandbox.proxmox.schema import Kind, Parameter, Value, check, integer, text
+from sandbox.proxmox.schema import Kind, Parameter, Value, check, entries, integer, text
 from sandbox.proxmox.state import Guest
 
 IN_PATH: Final[Mapping[str, Kind]] = {
@@ -88,6 +88,10 @@ class Call:
     def text(self, name: str) -> str:
         """Return a value that is text."""
         return str(self.values[name])
+
+    def listed(self, name: str) -> list[str]:
+        """Return the entries of a value that is a list in one string."""
+        return entries(str(self.values.get(name, "")))
 
     def check(self, path: str, *privileges: str) -> None:
         """Refuse the request unless the asking token has all of ``privileges`` on ``path``."""

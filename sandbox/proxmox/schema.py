@@ -93,11 +93,16 @@ def text(pattern: str = r".*", problem: str = "value does not match the regex pa
     return read
 
 
+def entries(given: str, separators: str = r"[,;\s]+") -> list[str]:
+    """Split a list in one string (PVE::Tools::split_list)."""
+    return [entry for entry in re.split(separators, given) if entry]
+
+
 def each(kind: Kind, separators: str = r"[,;\s]+") -> Kind:
     """Accept a list in one string, if every entry is of ``kind``."""
 
     def read(name: str, given: str) -> str:
-        for entry in filter(None, re.split(separators, given)):
+        for entry in entries(given, separators):
             kind(name, entry)
         return given
 
