@@ -7,7 +7,7 @@ import pulumi_proxmoxve as proxmox
 from components.apps import KINDS, App, AppArgs
 from components.cluster import Cluster, ClusterArgs
 from components.compute import Compute, ComputeArgs
-from components.delivery import ArgoCD, ArgoCDArgs
+from components.delivery import ArgoCD, ArgoCDArgs, Channel
 from components.network import Network, NetworkArgs
 from components.projects import Project, ProjectArgs
 from components.safeguards import Safeguards, SafeguardsArgs
@@ -50,16 +50,11 @@ fence = ProjectArgs(
     argocd_namespace=argocd.namespace, repositories=[git.repository], namespaces=list(lab.applications), kinds=KINDS
 )
 project = Project("applications", fence, in_cluster)
+channel = Channel(kubeconfig=cluster.kubeconfig, namespace=argocd.namespace, project=project.project)
 apps = {
     name: App(
         name,
-        AppArgs(
-            application=application,
-            argocd_namespace=argocd.namespace,
-            project=project.project,
-            repository=git.repository,
-            revision=git.revision,
-        ),
+        AppArgs(application=application, channel=channel, repository=git.repository, revision=git.revision),
         in_cluster,
     )
     for name, application in lab.applications.items()

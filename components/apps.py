@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.delivery import Application as Delivered
-from components.delivery import ApplicationArgs, GitSource, Overlay
+from components.delivery import ApplicationArgs, Channel, GitSource, Overlay
 from config.model import Application
 from config.workloads import Requests
 
@@ -21,11 +21,10 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class AppArgs:
-    """What the lab decides about the application, where its manifests are, and which Argo CD delivers them."""
+    """What the lab decides about the application, where its manifests are, and by which way they are delivered."""
 
     application: Application
-    argocd_namespace: pulumi.Input[str]
-    project: pulumi.Input[str]
+    channel: Channel
     repository: str
     revision: str
 
@@ -61,9 +60,7 @@ class App(pulumi.ComponentResource):
         source = GitSource(repository=args.repository, revision=args.revision, path=f"gitops/{name}", overlay=overlay)
         delivered = Delivered(
             name,
-            ApplicationArgs(
-                argocd_namespace=args.argocd_namespace, project=args.project, namespace=self.namespace, source=source
-            ),
+            ApplicationArgs(channel=args.channel, namespace=self.namespace, source=source),
             opts=child,
         )
         self.application = delivered.application

@@ -4,22 +4,30 @@ The program installs Argo CD and says what should run; Argo CD renders, applies 
 but the one that Argo CD needs for its own cache.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.projects import IN_CLUSTER
 from config.workloads import ARGOCD, Requests
+from providers.argocd import Delivered, DeliveredArgs
 from providers.generated import GeneratedToken
 
 # Deletes what the application made before the application itself, while Argo CD still runs.
 FINALIZER = "resources-finalizer.argocd.argoproj.io"
-DELIVERED = json.dumps(["jsonpath={.status.sync.status}=Synced", "jsonpath={.status.health.status}=Healthy"])
 NAMESPACE = "argocd"
+# What an application that names no project may do.
+NOTHING: Final = {
+    "sourceRepos": [],
+    "destinations": [],
+    "clusterResourceWhitelist": [],
+    "namespaceResourceBlacklist": [{"group": "*", "kind": "*"}],
+}
 # A container's limit of memory, as a multiple of its request.
 LIMIT = 4
 
@@ -69,6 +77,19 @@ class ArgoCD(pulumi.ComponentResource):
             # The chart finds the secret by its name, so no data says that it must be there first.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[redis]),
         )
+        kubernetes.apiextensions.CustomResource(
+            f"{name}-default-project",
+            api_version="argoproj.io/v1alpha1",
+            kind="AppProject",
+            metadata={
+                "name": "default",
+                "namespace": home.metadata.name,
+                # Argo CD's own server makes it where it is missing, and lets everything pass.
+                "annotations": {"pulumi.com/patchForce": "true"},
+            },
+            spec=NOTHING,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[release]),
+        )
         # Who uses the namespace needs Argo CD running in it, on the way up and on the way down.
         self.namespace = pulumi.Output.all(home.metadata.name, release.id).apply(lambda known: str(known[0]))
         self.register_outputs({"namespace": self.namespace})
@@ -91,7 +112,12 @@ def _values(args: ArgoCDArgs) -> Mapping[str, Any]:
         "global": {"image": {"tag": args.version}, "networkPolicy": {"create": True}},
         "crds": {"install": True, "keep": True},
         # TLS ends at the tunnel.
-        "configs": {"params": {"server.insecure": True}, "cm": {"timeout.reconciliation": "60s"}},
+        "configs": {
+            "params": {"server.insecure": True},
+            "cm": {"timeout.reconciliation": "60s", "users.anonymous.enabled": False, "exec.enabled": False},
+            # Whoever logs in may do nothing that no rule grants.
+            "rbac": {"policy.default": "", "policy.csv": ""},
+        },
         "redisSecretInit": {"enabled": False},
         "dex": {"enabled": False},
         "notifications": {"enabled": False},
@@ -168,20 +194,28 @@ class ChartSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplicationArgs:
-    """What to deliver and where to, within which project.
+class Channel:
+    """Which Argo CD delivers, within which of its projects, on the cluster that `kubeconfig` leads to.
 
-    `argocd_namespace` must be an output of `ArgoCD`, and `project` one of `Project`: both have to outlive this.
+    `namespace` must be an output of `ArgoCD`, and `project` one of `Project`: both have to outlive what is delivered.
     """
 
-    argocd_namespace: pulumi.Input[str]
+    kubeconfig: pulumi.Input[str]
+    namespace: pulumi.Input[str]
     project: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationArgs:
+    """What to deliver, by which way, and into which namespace."""
+
+    channel: Channel
     namespace: pulumi.Input[str]
     source: GitSource | ChartSource
 
 
 class Application(pulumi.ComponentResource):
-    """Have Argo CD deliver one source, and wait until it is synced and healthy."""
+    """Have Argo CD deliver one source, and wait until it runs; `application` is known only then."""
 
     application: pulumi.Output[str]
 
@@ -194,12 +228,11 @@ class Application(pulumi.ComponentResource):
             kind="Application",
             metadata={
                 "name": name,
-                "namespace": args.argocd_namespace,
+                "namespace": args.channel.namespace,
                 "finalizers": [FINALIZER],
-                "annotations": {"pulumi.com/waitFor": DELIVERED},
             },
             spec={
-                "project": args.project,
+                "project": args.channel.project,
                 "source": args.source.spec(),
                 "destination": {"server": IN_CLUSTER, "namespace": args.namespace},
                 "syncPolicy": {
@@ -216,8 +249,19 @@ class Application(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Deleting waits for the finalizer, that is, until everything that was delivered is gone.
-                custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m"),
+                custom_timeouts=pulumi.CustomTimeouts(delete="10m"),
             ),
         )
-        self.application = resource.id.apply(lambda _: name)
+        wanted = hashlib.sha256(json.dumps(args.source.spec(), sort_keys=True).encode()).hexdigest()
+        delivered = Delivered(
+            name,
+            DeliveredArgs(
+                kubeconfig=args.channel.kubeconfig,
+                namespace=args.channel.namespace,
+                application=resource.id.apply(lambda _: name),
+                wanted=wanted,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.application = delivered.id.apply(lambda _: name)
         self.register_outputs({"application": self.application})

@@ -14,7 +14,6 @@ from rich.console import Console
 from config.faults import LabError
 from config.rules import read_lab
 from config.secrets import SecretKey
-from lab.applications import why_not
 from lab.configuration import lab_data
 from lab.doctor.examination import examine
 from lab.doctor.report import report, wrong
@@ -24,7 +23,7 @@ from lab.plan import tables
 from lab.proxmox_state import mend, read_again
 from lab.recovery import abandoned_lock, end_orphans, release_lock, settle_interrupted
 from lab.stack import SANDBOX_STACK, Stack, StackError, exports, real_stack, sandbox_stack
-from lab.summary import summarise
+from lab.summary import settled
 from sandbox import lifecycle
 from sandbox.pki import write_private
 from sandbox.settings import REPOSITORY, Settings, SettingsError
@@ -66,9 +65,9 @@ def up(stack: StackName = SANDBOX_STACK, more: More = None) -> None:
             chosen = _stack(stack, tools)
             _recover(chosen, tools)
         with step("pulumi up", times):
-            _provision(chosen, tools, *(more or ()))
+            _stream(chosen, "up", "--yes", "--skip-preview", "--suppress-outputs", *(more or ()))
         with step("check", times):
-            summary = summarise(chosen, tools)
+            summary = settled(chosen, tools)
         console.print()
         console.print(summary.table(times))
         console.print(f"\nlook around: export KUBECONFIG=$(make -s STACK={stack} kubeconfig); make status; make help")
@@ -229,16 +228,6 @@ def _recover(stack: Stack, tools: Toolchain) -> None:
         )
     for line in (*settle_interrupted(stack, tools), *read_again(stack)):
         console.print(f"    {line}")
-
-
-def _provision(stack: Stack, tools: Toolchain, *more: str) -> None:
-    try:
-        _stream(stack, "up", "--yes", "--skip-preview", "--suppress-outputs", *more)
-    except StackError:
-        # Pulumi tells only that it waited in vain.
-        for line in why_not(stack, tools):
-            errors.print(line, markup=False)
-        raise
 
 
 def _stream(stack: Stack, *command: str) -> None:

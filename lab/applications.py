@@ -1,15 +1,11 @@
-"""How Argo CD's applications stand, and why not better, in Argo CD's own words."""
+"""Argo CD's applications, asked of the cluster: which there are, and what is wrong with those that are not well."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from lab.cluster import Run, cluster_programs
-from lab.stack import Stack, StackError
-from toolchain import Toolchain
-
-WELL: Final = "Synced, Healthy"
-Application = Mapping[str, Any]
+from lab.cluster import Run
+from lab.stack import StackError
+from providers.argocd_status import Look, is_well, reasons, told
 
 
 def listed(run: Run, *what: str) -> list[dict[str, Any]]:
@@ -29,49 +25,13 @@ def applications(run: Run) -> list[dict[str, Any]]:
     return listed(run, "applications.argoproj.io", "--namespace", "argocd")
 
 
-def standing(application: Application) -> str:
-    """Return whether it is as Git has it, and whether it works: ``Synced, Healthy``."""
-    status = application.get("status", {})
-    sync, health = status.get("sync", {}).get("status"), status.get("health", {}).get("status")
-    return f"{sync or 'not synced'}, {health or 'health unknown'}"
-
-
-def reasons(application: Application) -> Iterator[str]:
-    """Yield why an application stands as it does: what could not be read, what was refused, what does not work."""
-    status = application.get("status", {})
-    for condition in status.get("conditions", ()):
-        if condition["type"].endswith("Error"):
-            yield _one_line(condition["message"])
-    operation = status.get("operationState", {})
-    refused = [one for one in operation.get("syncResult", {}).get("resources", ()) if one.get("status") == "SyncFailed"]
-    for one in refused:
-        yield f"{one['kind']} {one['name']}: {_one_line(one.get('message', 'was refused'))}"
-    if not refused and operation.get("phase") in ("Error", "Failed"):
-        yield _one_line(operation.get("message", "the last sync failed"))
-    for one in status.get("resources", ()):
-        health = one.get("health") or {}
-        if health.get("status") in ("Degraded", "Missing") and health.get("message"):
-            yield f"{one['kind']} {one['name']}: {_one_line(health['message'])}"
-
-
-def why_not(stack: Stack, tools: Toolchain) -> list[str]:
-    """Return a line for each application that is not well; none where the cluster cannot be asked."""
-    try:
-        outputs = json.loads(stack.read("stack", "output", "--json", "--show-secrets"))
-        if "kubeconfig" not in outputs:
-            return []
-        with cluster_programs(tools, outputs["kubeconfig"]) as run:
-            found = applications(run)
-    except StackError:
-        return []
-    return [told(one) for one in found if standing(one) != WELL]
-
-
-def told(application: Application) -> str:
-    """Return what is wrong with an application, in one line."""
-    why = "; ".join(reasons(application))
-    return f"application {application['metadata']['name']} is {standing(application)}{f': {why}' if why else ''}"
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
+def problems(run: Run, delivered: list[dict[str, Any]]) -> tuple[list[str], bool]:
+    """Return a line for each of ``delivered`` that is not well, and whether time may mend all of them."""
+    lines, may_pass = [], True
+    for one in delivered:
+        if not is_well(one):
+            home = ("--namespace", one["spec"]["destination"]["namespace"])
+            look = Look(one, listed(run, "pods", *home), listed(run, "events", *home))
+            lines.append(told(look))
+            may_pass &= not any(reasons(look))
+    return lines, may_pass

@@ -1,26 +1,33 @@
 """How the lab stands after `up`, asked of the lab itself and not of what Pulumi believes."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 
-from lab.applications import WELL, applications, listed, standing, told
+from lab.applications import applications, listed, problems
 from lab.cluster import cluster_programs
 from lab.stack import Stack
+from providers.argocd_status import standing
 from toolchain import Toolchain
+
+# Kubernetes gives up the pods of a node that went away after five minutes; this is for one that came back.
+SETTLES_WITHIN: Final = 120.0
+LOOK_EVERY: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the operator wants to read at the end."""
+    """What the operator wants to read at the end; ``may_pass`` says that time may mend every problem."""
 
     layers: Mapping[str, str]
     addresses: Mapping[str, str]
     problems: tuple[str, ...]
+    may_pass: bool
 
     def table(self, times: Mapping[str, float]) -> Table:
         """Return the summary, with the ``times`` of the steps in seconds."""
@@ -30,6 +37,18 @@ class Summary:
         spent = "\n".join(f"{seconds:.1f} s {name}" for name, seconds in times.items())
         table.add_row("[bold]Time[/]", f"{sum(times.values()):.1f} s in all\n{spent}")
         return table
+
+
+def settled(stack: Stack, tools: Toolchain) -> Summary:
+    """Return how the lab stands when it has come to rest: pods move for a while after a node was away.
+
+    Raises:
+        StackError: the cluster does not answer.
+    """
+    deadline = time.monotonic() + SETTLES_WITHIN
+    while (summary := summarise(stack, tools)).problems and summary.may_pass and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY)
+    return summary
 
 
 def summarise(stack: Stack, tools: Toolchain) -> Summary:
@@ -45,12 +64,12 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
     with cluster_programs(tools, outputs["kubeconfig"]) as run:
         nodes = listed(run, "nodes")
         delivered = applications(run)
+        unwell, may_pass = problems(run, delivered)
     ready = [node for node in nodes if _is_ready(node)]
     missing = sorted(outputs["nodes"].keys() - {node["metadata"]["name"] for node in nodes})
     versions = sorted({node["status"]["nodeInfo"]["kubeletVersion"] for node in nodes})
-    problems = [f"only {len(ready)} of {len(nodes)} nodes are Ready"] if len(ready) < len(nodes) else []
-    problems += [f"node {name} is not in the cluster" for name in missing]
-    problems += [told(one) for one in delivered if standing(one) != WELL]
+    faults = [f"only {len(ready)} of {len(nodes)} nodes are Ready"] if len(ready) < len(nodes) else []
+    faults += [f"node {name} is not in the cluster" for name in missing]
     return Summary(
         layers={
             "Infrastructure": f"{kinds['proxmoxve:index/vmLegacy:VmLegacy']} machines on {len(hosts)} hosts",
@@ -62,7 +81,8 @@ def summarise(stack: Stack, tools: Toolchain) -> Summary:
             "Kubernetes": outputs["api_url"],
             "Nodes": "\n".join(f"{name} {address}" for name, address in outputs["nodes"].items()),
         },
-        problems=tuple(problems),
+        problems=(*faults, *unwell),
+        may_pass=may_pass,
     )
 
 

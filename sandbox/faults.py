@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any, Final, Self, TypeVar
 
-SERVICES: Final = ("pve", "pfsense")
+SERVICES: Final = ("pve", "pfsense", "registry", "containers")
 WRITES: Final = ("POST", "PUT", "PATCH", "DELETE")
 LOCKED: Final = "VM is locked (backup)"
 NO_QUORUM: Final = "cluster not ready - no quorum?"
@@ -22,6 +22,9 @@ class Fault:
 
     They are answered ``delay`` seconds later, and with ``status`` and ``message`` unless that is 0. With a status, what
     they ask for is not done; or, ``after``, it is done and only its answer is lost.
+
+    A registry is asked for the images of pods, whose names are the paths here, and ``containers`` are those of a pod
+    that end at once, by its namespace and name: ``hub/hub-*``.
 
     With ``task``, a kind of Proxmox's tasks such as ``qmcreate``, no request is struck but the tasks of that kind: they
     begin, and fail with ``message`` midway.

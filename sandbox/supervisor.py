@@ -16,6 +16,7 @@ from aiohttp import web
 from sandbox import control
 from sandbox.children import Child, refuse_busy_port
 from sandbox.cluster.cluster import Cluster
+from sandbox.cluster.containers import Containers
 from sandbox.credentials import PROXMOX_ADMIN_TOKEN_ID, PROXMOX_TOKEN_ID, Credentials
 from sandbox.faults import Faults
 from sandbox.machines.commands import Shell
@@ -74,6 +75,7 @@ class Supervisor:
         self._machines = MachineHost(settings.root / "machines", K3s(self._cluster), shell, self._cluster)
         self._workloads = Workloads(settings, tools, self._cluster, self._authority)
         self._faults = Faults()
+        self._containers = Containers(self._cluster, self._faults)
         self._datacenter = self._new_datacenter()
         self._runners: list[web.AppRunner] = []
         self._served: dict[str, Endpoint] = {}
@@ -111,6 +113,7 @@ class Supervisor:
         proxmox = application(self._datacenter, tokens)
         await self._serve("proxmox", proxmox, list(self._settings.proxmox.values()))
         await self._serve("pfsense", self._pfsense(), [self._settings.pfsense])
+        self._containers.start()
         self._workloads.start()
         await resume(self._datacenter)
         await self._machines.settled()
@@ -120,6 +123,7 @@ class Supervisor:
     async def _stop(self) -> None:
         self._ready = False
         await self._workloads.stop()
+        await self._containers.stop()
         await self._datacenter.close()
         await self._machines.stop()
         await self._cluster.stop()

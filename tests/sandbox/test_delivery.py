@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from lab.applications import WELL, standing, told
+from lab.stack import StackError
+from providers.argocd_status import WELL, Look, standing, told
 from sandbox.mirror.git import snapshot
 from sandbox.settings import REPOSITORY
-from tests.sandbox.lab import TestLab, eventually
+from tests.sandbox.lab import TestLab, changed_stack, eventually
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -97,8 +98,8 @@ def test_a_deployment_that_is_deleted_by_hand_comes_back(provisioned: TestLab) -
 def test_what_the_project_does_not_allow_is_refused_and_it_is_told_why(provisioned: TestLab, commit: Commit) -> None:
     commit(second=SECOND, role=NOT_ALLOWED)
     refused = "ClusterRole everything: resource rbac.authorization.k8s.io:ClusterRole is not permitted in project"
-    eventually(lambda: refused in told(application(provisioned)), 60, "Argo CD has refused the role")
-    assert told(application(provisioned)).startswith("application hub is OutOfSync, ")
+    eventually(lambda: refused in told(Look(application(provisioned))), 60, "Argo CD has refused the role")
+    assert told(Look(application(provisioned))).startswith("application hub is OutOfSync, ")
     roles = provisioned.kubectl("get", "clusterroles")["items"]
     assert "everything" not in {one["metadata"]["name"] for one in roles}
     assert names(provisioned, "services") == {"hub"}, "a sync that is refused in part is not carried out in part"
@@ -106,8 +107,80 @@ def test_what_the_project_does_not_allow_is_refused_and_it_is_told_why(provision
 
 def test_a_folder_that_cannot_be_read_is_told_with_what_is_wrong_in_it(provisioned: TestLab, commit: Commit) -> None:
     commit(broken="apiVersion: v1\nkind: Service\nmetadata: {name: [}\n")
-    eventually(lambda: "broken.yaml" in told(application(provisioned)), 60, "Argo CD cannot read the folder")
-    assert told(application(provisioned)).startswith("application hub is Unknown, Healthy: ")
+    eventually(lambda: "broken.yaml" in told(Look(application(provisioned))), 60, "Argo CD cannot read the folder")
+    assert told(Look(application(provisioned))).startswith("application hub is Unknown, Healthy: ")
+
+
+WITHOUT_A_PROJECT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: stray, namespace: argocd}
+spec:
+  project: default
+  source: {repoURL: https://example.com/any.git, path: any, targetRevision: main}
+  destination: {server: https://kubernetes.default.svc, namespace: hub}
+  syncPolicy: {automated: {}}
+"""
+
+
+def test_an_application_without_a_project_of_its_own_is_refused(provisioned: TestLab, tmp_path: Path) -> None:
+    (tmp_path / "stray.yaml").write_text(WITHOUT_A_PROJECT)
+    stray = ("applications.argoproj.io", "stray", "--namespace=argocd")
+    provisioned.kubectl_says("create", f"--filename={tmp_path / 'stray.yaml'}")
+    try:
+        refused = "repo https://example.com/any.git is not permitted in project 'default'"
+        eventually(lambda: refused in told(Look(provisioned.kubectl("get", *stray))), 60, "Argo CD refuses it")
+    finally:
+        provisioned.kubectl_says("delete", *stray)
+
+
+WITHOUT_ITS_SECRET = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: second}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: second}}
+  template:
+    metadata: {labels: {app: second}}
+    spec:
+      securityContext: {runAsNonRoot: true, runAsUser: 1000, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - name: second
+          image: example.com/second:1
+          env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: gone, key: password}}}]
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+"""
+
+
+def test_a_secret_that_is_missing_is_named_by_the_next_up(provisioned: TestLab, commit: Commit) -> None:
+    commit(second=WITHOUT_ITS_SECRET)
+    eventually(lambda: standing(application(provisioned)) == "Synced, Progressing", 60, "the Deployment is there")
+    told_by_up = provisioned.run("lab", "up", expect=1).output
+    assert "application hub is Synced, Progressing: pod second-" in told_by_up
+    assert 'container second: CreateContainerConfigError: secret "gone" not found' in told_by_up
+
+
+def test_an_image_that_is_nowhere_fails_the_up_with_its_name_and_the_old_pods_go_on(
+    provisioned: TestLab, tmp_path: Path
+) -> None:
+    def no_such_image(lab: Any) -> None:
+        lab["applications"]["hub"]["image"] = "ghcr.io/stefanprodan/podinfo:9.9.9"
+
+    stack, copy = changed_stack(provisioned, tmp_path, no_such_image)
+    provisioned.run("sandbox", "fault", "registry", "--path=*:9.9.9", "--status=404", "--times=1000")
+    try:
+        with pytest.raises(StackError) as refused:
+            stack.read("up", "--yes", "--skip-preview", "--config-file", str(copy))
+        assert "container hub: ErrImagePull" in str(refused.value)
+        assert "ghcr.io/stefanprodan/podinfo:9.9.9: not found" in str(refused.value)
+        pods = provisioned.kubectl("get", "pods", "--namespace=hub")["items"]
+        well = [one for one in pods if one["status"]["phase"] == "Running"]
+        assert [one["spec"]["containers"][0]["image"].rpartition(":")[2] for one in well] == ["6.9.2", "6.9.2"]
+    finally:
+        provisioned.run("sandbox", "fault", "--clear")
+        provisioned.up()
+    provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -25,7 +25,7 @@ def test_a_lab_comes_up_stays_as_it_is_and_leaves_nothing_behind(lab: TestLab) -
     lab.run("lab", "preview", "--", "--expect-no-changes")
     lab.run("lab", "refresh", "--", "--expect-no-changes")
     again = lab.up()
-    assert "77 unchanged" in again.output
+    assert "79 unchanged" in again.output
     assert again.seconds < 15
 
     lab.run("lab", "destroy")

@@ -69,7 +69,7 @@ def test_a_killed_sandbox_comes_back_as_it_was(provisioned: TestLab) -> None:
     provisioned.run("sandbox", "up")
     assert provisioned.ready() == before
     provisioned.run("lab", "preview", "--", "--refresh", "--expect-no-changes")
-    assert "77 unchanged" in provisioned.up().output
+    assert "79 unchanged" in provisioned.up().output
 
 
 def test_files_that_hold_secrets_are_readable_by_their_owner_only(provisioned: TestLab) -> None:

@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from components.apps import KINDS, App, AppArgs
+from components.delivery import Channel
 from config.model import Application
 from tests.harness import Recording, record
 
+CHANNEL = Channel(kubeconfig="SENTINEL", namespace="argocd", project="applications")
 NAMESPACE = "kubernetes:core/v1:Namespace"
 APPLICATION = "kubernetes:argoproj.io/v1alpha1:Application"
 FOLDER = Path(__file__).parents[2] / "gitops" / "hub"
@@ -20,8 +22,7 @@ FOLDER = Path(__file__).parents[2] / "gitops" / "hub"
 def recording() -> Recording:
     args = AppArgs(
         application=Application(image="ghcr.io/example/hub:1.2.3", replicas=3, cpu=70, memory=200),
-        argocd_namespace="argocd",
-        project="applications",
+        channel=CHANNEL,
         repository="https://git.test/lab.git",
         revision="main",
     )
@@ -85,8 +86,7 @@ def test_what_the_lab_decides_is_laid_over_the_manifests(recording: Recording) -
 def test_without_an_image_of_its_own_the_lab_takes_the_one_that_git_names() -> None:
     args = AppArgs(
         application=Application(),
-        argocd_namespace="argocd",
-        project="all",
+        channel=CHANNEL,
         repository="https://git.test/a",
         revision="b",
     )

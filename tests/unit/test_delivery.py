@@ -1,6 +1,7 @@
 """Argo CD before its applications, applications gone before Argo CD, and no secret in either's values."""
 
 import json
+from dataclasses import replace
 
 import pulumi
 import pytest
@@ -10,6 +11,7 @@ from components.delivery import (
     ApplicationArgs,
     ArgoCD,
     ArgoCDArgs,
+    Channel,
     ChartSource,
     GitSource,
     Overlay,
@@ -18,12 +20,14 @@ from components.delivery import (
 from components.projects import Project, ProjectArgs
 from config import versions
 from config.workloads import ARGOCD, Requests
-from tests.harness import Recording, record
+from tests.harness import Recording, is_secret, record
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 SECRET = "kubernetes:core/v1:Secret"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 PROJECT = "kubernetes:argoproj.io/v1alpha1:AppProject"
+CHANNEL = Channel(kubeconfig="SENTINEL", namespace="argocd", project="all")
+DELIVERED = "pulumi-python:dynamic/argocd:Delivered"
 APPLICATION = "kubernetes:argoproj.io/v1alpha1:Application"
 COMPUTED = {"pulumi-python:dynamic/generated:Token": {"value": "SENTINEL-redis"}}
 OVERLAY = Overlay(name="hub", image="example/hub:1", replicas=2, requests=Requests(cpu=50, memory=64))
@@ -42,8 +46,8 @@ def program() -> None:
         kinds={"": ["Service"], "apps": ["Deployment", "StatefulSet"]},
     )
     project = Project("applications", fence).project
-    args = ApplicationArgs(argocd_namespace=argocd.namespace, project=project, namespace="hub", source=GIT)
-    Application("hub", args)
+    channel = Channel(kubeconfig="SENTINEL-kubeconfig", namespace=argocd.namespace, project=project)
+    Application("hub", ApplicationArgs(channel=channel, namespace="hub", source=GIT))
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +101,25 @@ def test_the_namespace_admits_no_privileged_pod(recording: Recording) -> None:
     assert labels == {"pod-security.kubernetes.io/enforce": "baseline"}
 
 
+def test_whoever_is_not_told_what_they_may_do_may_do_nothing(recording: Recording) -> None:
+    configs = recording.inputs(RELEASE)["values"]["configs"]
+    assert configs["rbac"] == {"policy.default": "", "policy.csv": ""}
+    assert configs["cm"]["users.anonymous.enabled"] is False
+    assert configs["cm"]["exec.enabled"] is False
+
+
+def test_the_project_that_argo_cd_falls_back_to_lets_nothing_pass(recording: Recording) -> None:
+    default = recording.inputs(PROJECT, "argocd-default-project")
+    assert default["metadata"]["name"] == "default"
+    assert default["spec"]["sourceRepos"] == default["spec"]["destinations"] == []
+    assert default["spec"]["namespaceResourceBlacklist"] == [{"group": "*", "kind": "*"}]
+    assert any(RELEASE in urn for urn in recording.request(PROJECT, "argocd-default-project").dependencies)
+
+
 def test_a_project_allows_its_repositories_namespaces_and_kinds_and_nothing_of_the_cluster(
     recording: Recording,
 ) -> None:
-    spec = recording.inputs(PROJECT)["spec"]
+    spec = recording.inputs(PROJECT, "applications")["spec"]
     assert spec["sourceRepos"] == ["https://git.test/lab.git"]
     assert [one["namespace"] for one in spec["destinations"]] == ["hub", "parquet-api"]
     server = recording.inputs(APPLICATION)["spec"]["destination"]["server"]
@@ -116,15 +135,26 @@ def test_a_project_allows_its_repositories_namespaces_and_kinds_and_nothing_of_t
 def test_an_application_lives_only_while_its_project_does(recording: Recording) -> None:
     assert recording.inputs(APPLICATION)["spec"]["project"] == "applications"
     needed = recording.request(APPLICATION).propertyDependencies["spec"].urns
-    assert recording.urn_of(PROJECT) in needed
+    assert recording.urn_of(PROJECT, "applications") in needed
 
 
-def test_an_application_waits_until_it_is_synced_and_healthy(recording: Recording) -> None:
-    annotation = recording.inputs(APPLICATION)["metadata"]["annotations"]["pulumi.com/waitFor"]
-    assert json.loads(annotation) == [
-        "jsonpath={.status.sync.status}=Synced",
-        "jsonpath={.status.health.status}=Healthy",
-    ]
+def test_it_is_waited_for_and_again_for_each_other_source(recording: Recording) -> None:
+    def wanted(source: GitSource) -> str:
+        args = ApplicationArgs(channel=CHANNEL, namespace="hub", source=source)
+        return str(record(lambda: Application("hub", args)).inputs(DELIVERED)["wanted"])
+
+    assert recording.inputs(DELIVERED) | {"wanted": ""} == {
+        "kubeconfig": "SENTINEL-kubeconfig",
+        "namespace": "argocd",
+        "application": "hub",
+        "wanted": "",
+        "__provider": recording.inputs(DELIVERED)["__provider"],
+    }
+    assert is_secret(recording.raw_inputs(DELIVERED)["kubeconfig"])
+    assert recording.urn_of(APPLICATION) in recording.request(DELIVERED).propertyDependencies["application"].urns
+    assert wanted(GIT) == recording.inputs(DELIVERED)["wanted"]
+    other = replace(GIT, overlay=replace(OVERLAY, replicas=3))
+    assert wanted(other) != wanted(GIT)
 
 
 def test_an_application_takes_what_it_delivered_with_it_and_is_waited_for(recording: Recording) -> None:
@@ -158,9 +188,7 @@ def test_a_chart_gets_its_values_as_an_object() -> None:
     source = ChartSource(repository="https://charts.test", chart="thing", version="1.2.3", values={"replicas": 2})
 
     def chart() -> None:
-        Application(
-            "thing", ApplicationArgs(argocd_namespace="argocd", project="all", namespace="thing", source=source)
-        )
+        Application("thing", ApplicationArgs(channel=CHANNEL, namespace="thing", source=source))
 
     assert record(chart).inputs(APPLICATION)["spec"]["source"] == {
         "repoURL": "https://charts.test",
@@ -178,6 +206,6 @@ def test_both_components_hand_on_what_the_next_layer_needs(recording: Recording)
 def test_output_values_reach_the_destination() -> None:
     def run() -> None:
         namespace = pulumi.Output.from_input("hub")
-        Application("hub", ApplicationArgs(argocd_namespace="argocd", project="all", namespace=namespace, source=GIT))
+        Application("hub", ApplicationArgs(channel=CHANNEL, namespace=namespace, source=GIT))
 
     assert record(run).inputs(APPLICATION)["spec"]["destination"]["namespace"] == "hub"

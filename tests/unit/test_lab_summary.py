@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from lab.stack import Stack, StackError
-from lab.summary import Summary, summarise
+from lab.summary import Summary, settled, summarise
 
 VM = "proxmoxve:index/vmLegacy:VmLegacy"
 
@@ -21,11 +21,14 @@ class Lab:
     folder: Path
     nodes: list[Any] = field(default_factory=list)
     applications: list[Any] = field(default_factory=list)
+    pods: list[Any] = field(default_factory=list)
 
     def executable(self, name: str) -> Path:
         assert name == "kubectl"
         (self.folder / "nodes").write_text(json.dumps({"items": self.nodes}))
         (self.folder / "applications").write_text(json.dumps({"items": self.applications}))
+        (self.folder / "pods").write_text(json.dumps({"items": self.pods}))
+        (self.folder / "events").write_text(json.dumps({"items": []}))
         script = self.folder / name
         if not script.exists():
             script.write_text(
@@ -36,6 +39,9 @@ class Lab:
 
     def summarise(self) -> Summary:
         return summarise(FakeStack("dev", {"PATH": "/usr/bin:/bin"}, self.folder), self)  # type: ignore[arg-type]
+
+    def settled(self) -> Summary:
+        return settled(FakeStack("dev", {"PATH": "/usr/bin:/bin"}, self.folder), self)  # type: ignore[arg-type]
 
 
 class FakeStack(Stack):
@@ -58,7 +64,12 @@ def node(name: str, ready: str | None = "True") -> dict[str, Any]:
 
 
 def application(name: str, sync: str = "Synced", health: str = "Healthy") -> dict[str, Any]:
-    return {"metadata": {"name": name}, "status": {"sync": {"status": sync}, "health": {"status": health}}}
+    source = {"path": f"gitops/{name}"}
+    return {
+        "metadata": {"name": name},
+        "spec": {"source": source, "destination": {"namespace": name}},
+        "status": {"sync": {"status": sync, "comparedTo": {"source": source}}, "health": {"status": health}},
+    }
 
 
 @pytest.fixture
@@ -102,6 +113,39 @@ def test_an_application_that_is_not_synced_and_healthy_is_a_problem(
 ) -> None:
     lab.applications[0]["status"] = status
     assert lab.summarise().problems == (f"application hub is {standing}",)
+
+
+def test_why_its_pods_do_not_run_is_told_and_that_time_will_not_mend_it(lab: Lab) -> None:
+    lab.applications[0] = application("hub", health="Progressing")
+    assert lab.summarise().may_pass
+    state = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+    lab.pods = [{"metadata": {"name": "hub-1"}, "status": {"containerStatuses": [{"name": "hub", "state": state}]}}]
+    summary = lab.summarise()
+    assert not summary.may_pass
+    assert summary.problems == (
+        "application hub is Synced, Progressing: pod hub-1, container hub: ErrImagePull: not found",
+    )
+
+
+def test_a_lab_that_is_on_its_way_is_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.applications[0] = application("hub", health="Progressing")
+    slept = []
+
+    def settle(seconds: float) -> None:
+        slept.append(seconds)
+        lab.applications[0] = application("hub")
+
+    monkeypatch.setattr("lab.summary.time.sleep", settle)
+    assert lab.settled().problems == ()
+    assert len(slept) == 1
+
+
+def test_what_time_will_not_mend_is_not_waited_for(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.summary.time.sleep", lambda _: pytest.fail("it waits"))
+    lab.applications[0] = application("hub")
+    condition = {"type": "ComparisonError", "message": "no such folder"}
+    lab.applications[0]["status"] |= {"conditions": [condition], "health": {"status": "Degraded"}}
+    assert lab.settled().problems == ("application hub is Synced, Degraded: no such folder",)
 
 
 def test_every_problem_is_told(lab: Lab) -> None:
